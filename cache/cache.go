@@ -144,6 +144,9 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 			c.shards[i].missing = &missing[K]{size: max(1, o.MaxNotFound/len(c.shards))}
 		}
 	}
+	if c.second != nil {
+		c.second.watch()
+	}
 	return c, nil
 }
 

@@ -28,10 +28,12 @@ const (
 // has no record, or to delete it.
 type pendingOp[K comparable, V any] struct {
 	key     string
+	id      K // the key of the cache, for confirmed
 	kind    opKind
 	seq     uint64 // by age
 	sent    bool   // a call is under way
 	failed  bool   // the value can't be written
+	late    bool   // confirmed is to be called
 	entry   *entry[K, V]
 	tags    []string      // of entry
 	fence   string        // empty: to be stored in any case
@@ -57,6 +59,10 @@ type pending[K comparable, V any] struct {
 	dropped func(n int) // counts records that are not written
 	life    context.Context
 
+	// confirmed, if not nil, is called when a delete was confirmed for which await has not waited
+	// until then. Tag "" stands for everything.
+	confirmed func(keys []K, tags []string)
+
 	// mu guards the following. It is held for short times only, and taken with the lock of a shard
 	// held, so that the operations of a key have the order in which the cache has changed.
 	mu      sync.Mutex
@@ -65,6 +71,7 @@ type pending[K comparable, V any] struct {
 	queue   []string          // keys that are to be sent, each once; some may be gone from byKey
 	deletes int               // in byKey
 	tags    map[string]uint64 // that are to be invalidated, and seq
+	late    map[string]bool   // of tags: confirmed is to be called
 	running bool
 	closed  bool
 	lastErr error
@@ -92,7 +99,7 @@ func (p *pending[K, V]) putLocked(op *pendingOp[K, V]) {
 		if op.fence != "" { // what is stored is not older than it was
 			return
 		}
-		*op = pendingOp[K, V]{key: op.key, seq: op.seq}
+		*op = pendingOp[K, V]{key: op.key, id: op.id, seq: op.seq}
 	}
 	if op.kind == opDelete && (old == nil || old.kind != opDelete) && p.deletes >= deletesPerWrite*p.most {
 		p.invalidateLocked("")
@@ -144,19 +151,90 @@ func (p *pending[K, V]) invalidateLocked(tag string) {
 	}
 	p.seq++
 	if tag == "" { // nothing that was asked for before matters any more
+		late := len(p.late) > 0
 		for _, op := range p.byKey {
 			if op.kind != opDelete {
 				p.dropped(1)
 			}
+			late = late || op.late
 		}
 		clear(p.byKey)
 		clear(p.tags)
+		clear(p.late)
+		if late {
+			p.setLate("")
+		}
 		p.queue, p.deletes = nil, 0
 	}
 	if p.tags == nil {
 		p.tags = make(map[string]uint64)
 	}
 	p.tags[tag] = p.seq
+}
+
+// setLate makes confirmed be called for tag. mu is held.
+func (p *pending[K, V]) setLate(tag string) {
+	if p.late == nil {
+		p.late = make(map[string]bool)
+	}
+	p.late[tag] = true
+}
+
+// await waits until all that is pending now was confirmed, or until ctx ends. Then confirmed will
+// be called for those of keys and tags that were not.
+func (p *pending[K, V]) await(ctx context.Context, names []string, keys []K, tags []string) bool {
+	if p.flush(ctx) == nil {
+		return true
+	}
+	p.mu.Lock()
+	_, all := p.tags[""]
+	var confirmed []K
+	var invalidated []string
+	for i, name := range names {
+		switch op := p.byKey[name]; {
+		case op != nil:
+			op.late = true
+		case all:
+			p.setLate("")
+		default:
+			confirmed = append(confirmed, keys[i])
+		}
+	}
+	for _, tag := range tags {
+		switch _, ok := p.tags[tag]; {
+		case ok:
+			p.setLate(tag)
+		case all:
+			p.setLate("")
+		default:
+			invalidated = append(invalidated, tag)
+		}
+	}
+	p.mu.Unlock()
+	if len(confirmed)+len(invalidated) > 0 { // meanwhile
+		p.confirmed(confirmed, invalidated)
+	}
+	return false
+}
+
+// forgetKey drops the result of a load that waits to be written, since it is outdated.
+func (p *pending[K, V]) forgetKey(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if op := p.byKey[name]; op != nil && op.fence != "" {
+		p.unset(op)
+	}
+}
+
+// forget drops the results of loads that wait to be written and for which is returns true.
+func (p *pending[K, V]) forget(is func(*pendingOp[K, V]) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, op := range p.byKey {
+		if op.fence != "" && is(op) {
+			p.unset(op)
+		}
+	}
 }
 
 // A pendingView holds what a load has to know before it reads: what is stored for these tags must
@@ -278,17 +356,26 @@ func (p *pending[K, V]) take() (b pendingBatch[K, V], ok bool) {
 // end removes what was confirmed. It gives up the writes that have failed, and queues the rest
 // again.
 func (p *pending[K, V]) end(b *pendingBatch[K, V], err error) {
+	var keys []K
+	var tags []string
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.lastErr = err
 	if b.invalidated {
 		for tag, seq := range b.tags {
-			if p.tags[tag] == seq {
-				delete(p.tags, tag)
+			if p.tags[tag] != seq {
+				continue
+			}
+			delete(p.tags, tag)
+			if p.late[tag] {
+				delete(p.late, tag)
+				tags = append(tags, tag)
 			}
 		}
 	}
 	for _, op := range b.deletes {
+		if b.deleted && op.late {
+			keys = append(keys, op.id)
+		}
 		p.settle(op, b.deleted, true)
 	}
 	for _, op := range b.writes {
@@ -298,6 +385,10 @@ func (p *pending[K, V]) end(b *pendingBatch[K, V], err error) {
 		p.settle(op, b.written && !op.failed, op.fence == "")
 	}
 	p.signal()
+	p.mu.Unlock()
+	if len(keys)+len(tags) > 0 {
+		p.confirmed(keys, tags)
+	}
 }
 
 // settle removes op, which was sent. If it has failed and deletes is true, a delete takes its place:
@@ -308,7 +399,7 @@ func (p *pending[K, V]) settle(op *pendingOp[K, V], confirmed, deletes bool) {
 	}
 	p.unset(op)
 	if !confirmed && deletes {
-		p.set(&pendingOp[K, V]{key: op.key, seq: op.seq}, nil)
+		p.set(&pendingOp[K, V]{key: op.key, id: op.id, seq: op.seq, late: op.late}, nil)
 		p.queue = append(p.queue, op.key)
 	}
 }

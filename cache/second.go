@@ -73,7 +73,8 @@ func (l SecondLevel[K, V]) withDefaults() SecondLevel[K, V] {
 type second[K comparable, V any] struct {
 	SecondLevel[K, V] // with defaults
 	cache             *Cache[K, V]
-	manual            bool // package cluster decides what is read and deleted; see package hook
+	manual            bool   // package cluster decides what is read and deleted; see package hook
+	unwatch           func() // nil: there are no notices
 
 	calls   *storageCalls
 	log     tagLog
@@ -120,6 +121,9 @@ func (c *Cache[K, V]) Flush(ctx context.Context) error {
 // close writes what is pending, for Timeout at most, and ends all calls. It waits for them until
 // ctx ends.
 func (s *second[K, V]) close(ctx context.Context) error {
+	if s.unwatch != nil {
+		s.unwatch()
+	}
 	flushing, cancel := context.WithTimeout(context.Background(), s.Timeout)
 	defer cancel()
 	err := s.pending.flush(flushing)
@@ -135,11 +139,11 @@ func (s *second[K, V]) set(name string, e *entry[K, V], tags []string) {
 	}
 	version, clock, ok := s.log.present()
 	if !ok { // a tag might be invalidated before the version is known
-		s.delete(name)
+		s.delete(name, e.key)
 		return
 	}
 	s.write(&pendingOp[K, V]{
-		key: name, entry: e, tags: tags, version: version, stored: clock.micros(),
+		key: name, id: e.key, entry: e, tags: tags, version: version, stored: clock.micros(),
 	})
 }
 
@@ -154,22 +158,26 @@ func (s *second[K, V]) write(op *pendingOp[K, V]) {
 }
 
 // delete adds a delete. The shard of the key is locked.
-func (s *second[K, V]) delete(name string) {
-	if !s.manual {
-		s.pending.put(&pendingOp[K, V]{key: name})
+func (s *second[K, V]) delete(name string, key K) {
+	if s.manual {
+		s.pending.forgetKey(name)
+	} else {
+		s.pending.put(&pendingOp[K, V]{key: name, id: key})
 	}
 }
 
 // invalidate adds the invalidation of a tag; "" stands for everything.
 func (s *second[K, V]) invalidate(tag string) {
-	if !s.manual {
+	if s.manual {
+		s.forgetTag(tag)
+	} else {
 		s.pending.invalidate(tag)
 	}
 }
 
 // nameOf returns the key of the record of key. It calls a function of the user, so no lock is held.
 func (c *Cache[K, V]) nameOf(key K) string {
-	if c.second == nil || c.second.manual {
+	if c.second == nil {
 		return ""
 	}
 	return c.second.Key(key)
@@ -180,7 +188,7 @@ func (c *Cache[K, V]) nameOf(key K) string {
 func (c *Cache[K, V]) writeBehind(l *load[K, V], e *entry[K, V], tags []string) {
 	if g := l.grant(); g != nil && g.fence != "" && !g.taken {
 		c.second.write(&pendingOp[K, V]{
-			key: g.name, entry: e, tags: tags,
+			key: g.name, id: l.key, entry: e, tags: tags,
 			fence: g.fence, version: g.version, stored: g.clock.micros(),
 		})
 	}
@@ -193,11 +201,11 @@ func (c *Cache[K, V]) absenceBehind(l *load[K, V], ttl time.Duration) {
 	case g == nil || g.taken || g.fence == "":
 	case ttl > 0:
 		c.second.pending.put(&pendingOp[K, V]{
-			key: g.name, kind: opMissing, ttl: ttl,
+			key: g.name, id: l.key, kind: opMissing, ttl: ttl,
 			fence: g.fence, version: g.version, stored: g.clock.micros(),
 		})
 	case g.stored:
-		c.second.pending.put(&pendingOp[K, V]{key: g.name})
+		c.second.pending.put(&pendingOp[K, V]{key: g.name, id: l.key})
 	}
 }
 

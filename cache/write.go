@@ -169,7 +169,7 @@ func (c *Cache[K, V]) removeIf(
 		c.end(s, e, ReasonDeleted, &out)
 	}
 	if c.second != nil {
-		c.second.delete(name)
+		c.second.delete(name, key)
 	}
 	s.mu.Unlock()
 	c.courier.Forget(key)
@@ -204,18 +204,27 @@ func (c *Cache[K, V]) GetAndDelete(key K) (value V, ok bool) {
 // Expire ends the TTL of key's value, and reports whether it was fresh: from now on it is
 // stale, and the next Fetch loads the key anew, with the value to fall back on if that
 // fails. Without Options.StaleFor the value is gone. A load that is under way does not store
-// its result.
+// its result. A second level deletes the record.
 func (c *Cache[K, V]) Expire(key K) bool {
 	if !equalsItself(key) {
 		return false
 	}
 	s, hash := c.shardOf(key)
+	if c.second == nil {
+		return c.expire(s, hash, key, nil)
+	}
 	name := c.nameOf(key)
+	return c.expire(s, hash, key, func() { c.second.delete(name, key) })
+}
+
+// expire does what Expire does, but for the second level. behind, if not nil, is called with the
+// shard locked.
+func (c *Cache[K, V]) expire(s *shard[K, V], hash uint32, key K, behind func()) bool {
 	var p placed[K, V]
 	s.mu.Lock()
 	s.written(hash, key)
-	if c.second != nil {
-		c.second.delete(name)
+	if behind != nil {
+		behind()
 	}
 	old := c.fresh(s, hash, key)
 	var e *entry[K, V]
@@ -239,7 +248,8 @@ func (c *Cache[K, V]) Expire(key K) bool {
 // Touch gives key's value a new TTL, from now on, if the value is fresh, and reports whether it
 // is. If ttl is 0 or [Forever], the value does not expire any more; if it is
 // negative, Touch deletes the key. Options.TTLJitter does not apply. The age of the value
-// stays. A load that is under way stores its result all the same.
+// stays. A load that is under way stores its result all the same. The record in a second level
+// keeps its TTL.
 func (c *Cache[K, V]) Touch(key K, ttl time.Duration) bool {
 	switch {
 	case ttl < 0:
