@@ -76,6 +76,7 @@ type pending[K comparable, V any] struct {
 	closed  bool
 	lastErr error
 	changed chan struct{} // made by flush, and closed after the next round of the goroutine
+	hurry   chan struct{} // made on demand, and closed by hasten
 }
 
 // put adds op, in place of an older one of its key. s.mu of its shard is held.
@@ -312,13 +313,42 @@ func (p *pending[K, V]) run() {
 			continue
 		}
 		retry = min(longestRetry, cmp.Or(2*retry, shortestRetry))
-		pause := time.NewTimer(retry/2 + rand.N(retry/2)) //nolint:gosec // no secret
-		select {
-		case <-pause.C:
-		case <-p.life.Done():
-		}
-		pause.Stop()
+		p.pause(retry/2 + rand.N(retry/2)) //nolint:gosec // no secret
 	}
+}
+
+// pause blocks for d, but while the cache closes no longer than shortestRetry.
+func (p *pending[K, V]) pause(d time.Duration) {
+	p.mu.Lock()
+	if p.hurry == nil {
+		p.hurry = make(chan struct{})
+	}
+	hurry := p.hurry
+	p.mu.Unlock()
+	long := time.NewTimer(d)
+	defer long.Stop()
+	short := time.NewTimer(min(d, shortestRetry))
+	defer short.Stop()
+	select {
+	case <-p.life.Done():
+		return
+	case <-short.C:
+	}
+	select {
+	case <-long.C:
+	case <-hurry:
+	case <-p.life.Done():
+	}
+}
+
+// hasten makes pauses short: the cache closes.
+func (p *pending[K, V]) hasten() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hurry == nil {
+		p.hurry = make(chan struct{})
+	}
+	close(p.hurry)
 }
 
 // take returns what is to be sent next. ok is false if the goroutine is to end.

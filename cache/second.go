@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/snowfence/snowfence/cache/internal/codec"
@@ -77,6 +78,7 @@ type second[K comparable, V any] struct {
 	unwatch           func() // nil: there are no notices
 
 	calls   *storageCalls
+	closing sync.Once
 	log     tagLog
 	pending pending[K, V]
 }
@@ -126,6 +128,7 @@ func (s *second[K, V]) close(ctx context.Context) error {
 	}
 	flushing, cancel := context.WithTimeout(context.Background(), s.Timeout)
 	defer cancel()
+	s.closing.Do(s.pending.hasten)
 	err := s.pending.flush(flushing)
 	s.pending.close()
 	s.calls.close(ctx)
