@@ -69,6 +69,7 @@ type Cache[K comparable, V any] struct {
 	lastGC    uint64        // the last garbage collection seen; only the shedder's goroutine uses it
 	refresher refresher
 
+	second      *second[K, V] // nil: there is no second level
 	invalidated invalidations
 	callbacks   callbacks[K, V]
 	counters    counters
@@ -120,6 +121,7 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 	// expired after the beginning.
 	c.clock.base = time.Now().Add(-min(o.StaleFor, longestPast))
 	c.clock.maxError, c.clock.hits = o.ClockError, c.stripes.hits
+	c.second = newSecond(c, o.SecondLevel)
 	c.callbacks.init(o.OnEviction, &c.counters, int64(o.Capacity), c.maxWeight)
 	c.sweeper.init(sweepEvery, c.runSweep)
 	c.shedder.init(shedEvery, c.runShed)
@@ -141,6 +143,9 @@ func New[K comparable, V any](o Options[K, V]) (*Cache[K, V], error) {
 		if o.NotFoundTTL > 0 {
 			c.shards[i].missing = &missing[K]{size: max(1, o.MaxNotFound/len(c.shards))}
 		}
+	}
+	if c.second != nil {
+		c.second.watch()
 	}
 	return c, nil
 }
@@ -207,7 +212,12 @@ func (c *Cache[K, V]) Peek(key K) (value V, ttl time.Duration, ok bool) {
 // Clear removes all entries, stale ones too. Loads that are under way do not store their
 // results. An entry that is set while Clear runs may stay or go. Clear holds no lock for
 // longer than a Set does, however many entries there are.
-func (c *Cache[K, V]) Clear() { c.clear(true) }
+func (c *Cache[K, V]) Clear() {
+	if c.second != nil { // first: a load that does not see this is forgotten by clear
+		c.second.invalidate("")
+	}
+	c.clear(true)
+}
 
 // clear removes all entries. If ends is true, callers that wait for a load can't get their values
 // any more.
@@ -354,7 +364,13 @@ func (c *Cache[K, V]) Close() error {
 	if c.onRemoval != nil {
 		sweeps = ctx
 	}
-	return errors.Join(loads, c.sweeper.wait(sweeps), c.shedder.wait(sweeps), c.callbacks.stop(ctx))
+	var behind error
+	if c.second != nil {
+		behind = c.second.close(ctx)
+	}
+	return errors.Join(
+		loads, c.sweeper.wait(sweeps), c.shedder.wait(sweeps), c.callbacks.stop(ctx), behind,
+	)
 }
 
 // shardOf returns key's shard, and the hash by which the shard finds it. They come from different

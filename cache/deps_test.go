@@ -22,12 +22,14 @@ func TestDependencies(t *testing.T) {
 		module+"/courier", module+"/partition").CombinedOutput()
 	require.NoError(t, err, string(out))
 	allowed := []string{
-		module + "/cache", module + "/cache/internal/evict", module + "/cache/internal/hook",
+		module + "/cache", module + "/cache/internal/codec", module + "/cache/internal/envelope",
+		module + "/cache/internal/evict", module + "/cache/internal/hook",
 		module + "/cache/lru", module + "/cache/lru/expirable",
 		module + "/courier", module + "/courier/internal/async", module + "/courier/internal/guard",
 		module + "/internal/eventlog", module + "/internal/stacks", module + "/partition",
 		"github.com/hashicorp/golang-lru/v2/",
 		"github.com/cespare/xxhash/v2",
+		"github.com/sony/gobreaker/v2", // of the second level
 		"golang.org/x/sync/",
 	}
 	for path := range strings.Lines(string(out)) {

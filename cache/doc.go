@@ -80,6 +80,37 @@
 // anew in the background, before its TTL ends. Loads that callers wait for take
 // precedence over such refreshes, of which 128 run at a time.
 //
+// # A second level
+//
+// Without more, a deploy empties every cache at once, and an outage of the origin that outlasts the
+// process leaves nothing to be stale. With Options.SecondLevel, what is loaded is also kept in a
+// [Storage] outside the process, such as Valkey or Redis. It is used inside a flight:
+//
+//	miss ── what waits to be written ── Storage.Read ── fetch function ── stored ── Storage.Write
+//	                                    at most SoftTimeout                         behind
+//
+// A fresh record is the result, for the rest of its TTL; its age is the time since it was loaded,
+// wherever that was. A stale one becomes the stale value of the key, so that all that was said of
+// stale values applies. A refresh takes a record that another process has loaded since.
+// [Cache.Refresh] always calls its function. FetchMany reads all its keys with one call.
+//
+// The second level never makes a caller wait for longer than SoftTimeout, and no error of it is a
+// caller's. If it fails or is late five times in a row, it is left alone but for one try each half
+// second to second. Garbage, records of other formats or codecs, and large ones, count as misses.
+// What is to be written is bounded, and dropped beyond that.
+//
+// Set, SetIfAbsent and Update write behind, too. Delete, Expire, InvalidateTag, Clear and a load
+// that has found no record delete behind. A delete is tried until the second level has confirmed
+// it, and until then its record is not believed by this cache. [Cache.Flush] waits for all of that;
+// [Cache.Close] does so for SecondLevel.Timeout. Once a delete was flushed, what was loaded before
+// it is not believed by any cache that misses: a load writes its result with the fence that it got
+// when it began, and with the version that the log of invalidated tags had then, and neither
+// compares the clocks of processes. Other processes that hold the entry still give it, for the rest
+// of its TTL, unless the Storage is a [Notifier].
+//
+// A Set whose call has timed out may still reach the second level after a later Delete, since only
+// loads have fences.
+//
 // # Leaving
 //
 // The cache holds at most Capacity entries and, with a Weigher, at most MaxWeight of
@@ -114,5 +145,6 @@
 // Open fetch.go first: it is the life of a load, from Fetch to its end. Then read stale.go
 // (what a caller gets instead of a failure), store.go (how a value is stored, and room made
 // for it) and index.go (how an entry is found without a lock). The policies are in
-// internal/evict.
+// internal/evict. The second level begins in secondread.go; pending.go writes and deletes behind,
+// and taglog.go decides what is believed.
 package cache

@@ -40,7 +40,7 @@ func (c *Cache[K, V]) Fetch(
 		return e.value, nil
 	}
 	if c.arrivals {
-		r, err := c.miss(ctx, key, fetch)
+		r, err := c.miss(ctx, key, fetch, 0)
 		return r.Value, err
 	}
 	v, _, err := c.courier.Do(ctx, key, c.flight(key, fetch))
@@ -79,12 +79,13 @@ func (c *Cache[K, V]) FetchResult(
 		}
 		return Result[V]{Value: e.value, Age: c.age(e)}, nil
 	}
-	return c.miss(ctx, key, fetch)
+	return c.miss(ctx, key, fetch, 0)
 }
 
-// miss loads a key without a fresh value, and returns the result or what there is instead.
+// miss loads a key without a fresh value, and returns the result or what there is instead. tries is
+// how often the caller came before: see missAgain.
 func (c *Cache[K, V]) miss(
-	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error), tries int,
 ) (Result[V], error) {
 	s, hash := c.shardOf(key)
 	if r, ok := c.staleAtOnce(ctx, s, hash, key); ok {
@@ -114,16 +115,40 @@ func (c *Cache[K, V]) miss(
 		}
 		v, _, err = c.courier.Do(waiting, key, c.flight(key, fetch))
 	}
+	if err != nil && c.second != nil && comesAgain(err) {
+		return c.missAgain(ctx, key, fetch, tries, err)
+	}
 	if err != nil && a.entry != nil && !isAbsence(err) {
 		if r, ok := c.fallbackAfter(ctx, s, hash, key, a, err); ok {
 			return r, nil
 		}
 		if errors.Is(err, courier.ErrLate) { // the stale value has ended meanwhile
 			v, _, err = c.courier.Do(ctx, key, c.flight(key, fetch))
+			if c.second != nil && comesAgain(err) {
+				return c.missAgain(ctx, key, fetch, tries, err)
+			}
 		}
 	}
 	return Result[V]{Value: v}, err
 }
+
+// missAgain does the rest of miss after a load has ended with err, a storedStale.
+//
+//go:noinline
+func (c *Cache[K, V]) missAgain(
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error), tries int, err error,
+) (Result[V], error) {
+	var s *storedStale[V]
+	if errors.As(err, &s) && s.has && tries >= maxTries { // its entry was evicted each time
+		c.stripes.local().stale.Add(1)
+		return Result[V]{Value: s.value, Stale: true, Age: s.age, Err: s}, nil
+	}
+	return c.miss(ctx, key, fetch, tries+1)
+}
+
+// maxTries bounds how often a caller comes again after a load that has found a stale value in the
+// second level.
+const maxTries = 2
 
 // Refresh calls fetch and stores and returns the result, even if there is a fresh value. It
 // joins a load of key that is under way: if the result must not be older than the call,
@@ -138,8 +163,14 @@ func (c *Cache[K, V]) Refresh(
 		s, hash := c.shardOf(key)
 		l := c.newLoad(hash, key)
 		c.register(s, l)
+		if c.second != nil {
+			l.second = &grant[K, V]{always: true}
+		}
 		return c.load(ctx, s, l, fetch)
 	})
+	if err != nil && comesAgain(err) { // it joined a load
+		return c.Refresh(ctx, key, fetch)
+	}
 	return v, err
 }
 
@@ -226,7 +257,6 @@ var errDied = errors.New("cache: the fetch function panicked or called runtime.G
 func (c *Cache[K, V]) load(
 	ctx context.Context, s *shard[K, V], l *load[K, V], fetch func(context.Context, K) (V, error),
 ) (V, error) {
-	c.counters.loads.Add(1)
 	l.ctx = ctx
 	var r loaded[V]
 	c.call(s, l, fetch, &r)
@@ -257,7 +287,12 @@ func (c *Cache[K, V]) call(
 	if l.replaces != nil {
 		c.watch(l)
 	}
-	r.value, r.err = fetch(loadContext{unsafe.Pointer(&l.loadState)}, l.key)
+	if c.second == nil {
+		c.counters.loads.Add(1)
+		r.value, r.err = fetch(loadContext{unsafe.Pointer(&l.loadState)}, l.key)
+	} else {
+		c.callSecond(l, fetch, r)
+	}
 	c.judge(l, r)
 }
 
@@ -308,12 +343,17 @@ func (c *Cache[K, V]) ended(s *shard[K, V], l *load[K, V]) bool {
 // endLoad counts a failure of l, if it has failed, and unregisters it then. It is called when
 // the functions of the user that l calls have ended, whatever ended them.
 func (c *Cache[K, V]) endLoad(s *shard[K, V], l *load[K, V], r *loaded[V]) {
-	if r.failure != nil {
-		c.counters.loadErrors.Add(1)
+	failure := r.failure
+	if failure != nil {
+		if comesAgain(failure) {
+			failure = nil
+		} else {
+			c.counters.loadErrors.Add(1)
+		}
 		s.unregister(l)
 	}
 	if l.replaces != nil {
-		c.unwatch(l, r.failure)
+		c.unwatch(l, failure)
 	}
 }
 

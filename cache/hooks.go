@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -39,7 +40,7 @@ func (h hooks[K, V]) Fetch(
 func (h hooks[K, V]) missResult(
 	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
 ) (value V, instead, err error) {
-	r, err := h.miss(ctx, key, fetch)
+	r, err := h.miss(ctx, key, fetch, 0)
 	return r.Value, r.Err, err
 }
 
@@ -143,6 +144,59 @@ func (h hooks[K, V]) FetchMany(
 		outcomes[at[i]] = o
 	}
 	return outcomes
+}
+
+func (h hooks[K, V]) TakeSecondLevel(confirmed func(keys []K, tags []string)) bool {
+	s := h.second
+	if s == nil {
+		return false
+	}
+	s.manual, s.pending.confirmed = true, confirmed
+	if s.unwatch != nil {
+		s.unwatch()
+		s.unwatch = nil
+	}
+	return true
+}
+
+func (h hooks[K, V]) Through(
+	ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+) (V, error) {
+	if l, ok := ctx.Value(loadKey{}).(*loadState); ok {
+		if g, ok := l.second.(*grant[K, V]); ok && g.load != nil && g.load.key == key {
+			return h.second.through(ctx, g, fetch)
+		}
+	}
+	return fetch(ctx, key)
+}
+
+func (h hooks[K, V]) ThroughMany(
+	ctx context.Context, keys []K, results []hook.Loaded[V],
+	fetch func(context.Context, []K, []hook.Loaded[V]),
+) {
+	if l, ok := ctx.Value(loadKey{}).(*loadState); ok {
+		g, ok := l.second.(*grant[K, V])
+		if ok && g.batch != nil && slices.Equal(g.batch.keys, keys) {
+			h.second.throughMany(ctx, g.batch, results, fetch)
+			return
+		}
+	}
+	fetch(ctx, keys, results)
+}
+
+func (h hooks[K, V]) RemoveSecond(ctx context.Context, keys []K, tags []string) bool {
+	s := h.second
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = s.Key(key)
+		s.pending.put(&pendingOp[K, V]{key: names[i], id: key})
+	}
+	for _, tag := range tags {
+		s.pending.invalidate(tag)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	return s.pending.await(ctx, names, keys, tags)
 }
 
 func (h hooks[K, V]) Spread(keys []K, values map[K]V, err error, results []hook.Loaded[V]) {

@@ -87,7 +87,7 @@ func (l *Loading[K, V]) FetchMany(ctx context.Context, keys []K) (map[K]V, error
 			continue
 		}
 		loads.Go(func() error {
-			r, err := l.miss(ctx, key, l.fetch)
+			r, err := l.miss(ctx, key, l.fetch, 0)
 			mu.Lock()
 			defer mu.Unlock()
 			m.put(key, r.Value, err)

@@ -23,6 +23,7 @@ type loadState struct {
 	ctx      context.Context // the flight's
 	ttl      atomic.Int64    // a time.Duration, set by StoreFor; 0 or less: not stored
 	replaces any             // a *replacement, or nil; does not change
+	second   any             // a *grant, if there is a second level; only the load's function sets it
 }
 
 // A replacement holds the entry that a load is to replace.

@@ -8,6 +8,8 @@ import (
 // The kinds of events that the cache logs itself. Its courier logs others.
 const (
 	eventStale = iota
+	eventSecondLevel
+	eventUnwritable
 	numEvents
 )
 

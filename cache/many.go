@@ -145,27 +145,10 @@ func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 	outcomes := make([]courier.Outcome[V], len(keys))
 	waits := make([]waiter[K, V], 0, len(keys))
 	for i, key := range keys {
-		s, hash := c.shardOf(key)
-		if r, ok := c.staleAtOnce(ctx, s, hash, key); ok {
-			outcomes[i].Value = r.Value
-			continue
+		if w, ok := m.arrive(ctx, key, &outcomes[i]); ok {
+			w.at = i
+			waits = append(waits, w)
 		}
-		a := c.arrive(s, hash, key)
-		if a.missing != nil {
-			c.counters.notFoundHits.Add(1)
-			outcomes[i].Err = a.missing
-			continue
-		}
-		if a.entry != nil {
-			if err := ctx.Err(); err != nil {
-				if r, ok := c.fallback(ctx, s, hash, key, a, err); ok {
-					outcomes[i].Value = r.Value
-					continue
-				}
-				a.entry = nil // it has ended meanwhile
-			}
-		}
-		waits = append(waits, waiter[K, V]{key, i, a})
 	}
 	for patience := c.softTimeout; len(waits) > 0; patience = c.patienceLeft(came) {
 		waits = m.loadKeys(ctx, patience, waits, outcomes)
@@ -175,9 +158,54 @@ func (m *many[K, V]) load(ctx context.Context, keys []K) []courier.Outcome[V] {
 
 // A waiter holds a caller's wait for one of its keys.
 type waiter[K comparable, V any] struct {
-	key K
-	at  int // of its outcome
+	key   K
+	at    int // of its outcome
+	tries int // how often the caller came before: see waitAgain
 	arrival[K, V]
+}
+
+// arrive returns the caller's wait for key. ok is false if there is none: then it has set the
+// outcome.
+func (m *many[K, V]) arrive(
+	ctx context.Context, key K, o *courier.Outcome[V],
+) (w waiter[K, V], ok bool) {
+	c := m.cache
+	s, hash := c.shardOf(key)
+	if r, ok := c.staleAtOnce(ctx, s, hash, key); ok {
+		o.Value = r.Value
+		return w, false
+	}
+	a := c.arrive(s, hash, key)
+	if a.missing != nil {
+		c.counters.notFoundHits.Add(1)
+		o.Err = a.missing
+		return w, false
+	}
+	if a.entry != nil {
+		if err := ctx.Err(); err != nil {
+			if r, ok := c.fallback(ctx, s, hash, key, a, err); ok {
+				o.Value = r.Value
+				return w, false
+			}
+			a.entry = nil // it has ended meanwhile
+		}
+	}
+	return waiter[K, V]{key: key, arrival: a}, true
+}
+
+// waitAgain does for a key of a batch what missAgain does for one.
+func (m *many[K, V]) waitAgain(
+	ctx context.Context, w *waiter[K, V], err error, outcomes []courier.Outcome[V],
+) (next waiter[K, V], ok bool) {
+	var s *storedStale[V]
+	if errors.As(err, &s) && s.has && w.tries >= maxTries {
+		m.cache.stripes.local().stale.Add(1)
+		outcomes[w.at].Value = s.value
+		return next, false
+	}
+	next, ok = m.arrive(ctx, w.key, &outcomes[w.at])
+	next.at, next.tries = w.at, w.tries+1
+	return next, ok
 }
 
 // loadKeys loads the keys of waits, sets their outcomes, and returns those that are to be loaded
@@ -200,6 +228,11 @@ func (m *many[K, V]) loadKeys(
 		w := &waits[i]
 		a := w.arrival
 		switch {
+		case o.Err != nil && c.second != nil && comesAgain(o.Err):
+			if next, ok := m.waitAgain(ctx, w, o.Err, outcomes); ok {
+				again = append(again, next)
+			}
+			continue
 		case o.Shared && (o.Err == nil && c.outdated(a, w.key, o.Value) ||
 			c.failedRefresh(ctx, a, o.Err)):
 			// It joined a load that had begun before the call. A second load can't have.
@@ -210,7 +243,7 @@ func (m *many[K, V]) loadKeys(
 		default:
 			a = arrival[K, V]{}
 		}
-		again = append(again, waiter[K, V]{w.key, w.at, a})
+		again = append(again, waiter[K, V]{w.key, w.at, w.tries, a})
 	}
 	return again
 }
@@ -383,7 +416,6 @@ func (b *batch[K, V]) run(
 	ctx context.Context, call func(context.Context, *batch[K, V]), end func(i int, v V, err error),
 ) {
 	c := b.cache
-	c.counters.loads.Add(uint64(len(b.keys)))
 	for _, l := range b.loads {
 		l.ctx = ctx //nolint:fatcontext // one context for all loads
 		if l.replaces != nil {
@@ -400,7 +432,7 @@ func (b *batch[K, V]) run(
 	b.results = make([]hook.Loaded[V], len(b.keys))
 	state := loadState{ctx: ctx}
 	state.ttl.Store(int64(c.ttl))
-	call(loadContext{unsafe.Pointer(&state)}, b)
+	b.callBoth(loadContext{unsafe.Pointer(&state)}, &state, call)
 
 	var r loaded[V]
 	for i, l := range b.loads {
@@ -421,6 +453,29 @@ func (b *batch[K, V]) run(
 	if b.extra != nil && ctx.Err() == nil {
 		b.extra(state.ttl.Load())
 	}
+}
+
+// callBoth calls the fetch function, by way of call, for the keys that the second level does not
+// have.
+func (b *batch[K, V]) callBoth(
+	ctx context.Context, state *loadState, call func(context.Context, *batch[K, V]),
+) {
+	c := b.cache
+	switch {
+	case c.second == nil:
+	case c.second.manual:
+		state.second = &grant[K, V]{batch: b}
+	default:
+		c.second.throughMany(ctx, b, b.results,
+			func(ctx context.Context, keys []K, results []hook.Loaded[V]) {
+				rest := batch[K, V]{cache: c, keys: keys, results: results}
+				call(ctx, &rest)
+				b.extra = rest.extra
+			})
+		return
+	}
+	c.counters.loads.Add(uint64(len(b.keys)))
+	call(ctx, b)
 }
 
 // storeExtra stores, for ttl, the values of keys that fetch was not called for, unless the user

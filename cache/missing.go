@@ -44,7 +44,9 @@ func isAbsence(err error) bool {
 }
 
 // isFailure reports whether err, which a load has returned, is a reason to back off.
-func isFailure(err error) bool { return !isAbsence(err) && !errors.As(err, new(*hook.Answer)) }
+func isFailure(err error) bool {
+	return !isAbsence(err) && !errors.As(err, new(*hook.Answer)) && !comesAgain(err)
+}
 
 // missing remembers the keys of a shard that have no record: the last ones to be asked for,
 // up to a bound, so that a flood of unknown keys displaces only other unknown keys. The sweep

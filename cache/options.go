@@ -111,6 +111,10 @@ type Options[K comparable, V any] struct {
 	// key. A Cache made with New does not use it.
 	LoadMany func(ctx context.Context, missing []K) (map[K]V, error)
 
+	// SecondLevel configures a level behind the cache that outlives the process. Without a Storage
+	// there is none.
+	SecondLevel SecondLevel[K, V]
+
 	// Policy chooses the entry to evict when the cache is full. The zero value is Adaptive; the
 	// others are LRU, TinyLFU and StrictLRU.
 	Policy Policy
@@ -220,7 +224,40 @@ func (o *Options[K, V]) validate() error {
 	case o.MaxBatch < 0:
 		return bad("MaxBatch", o.MaxBatch, "0 (no bound) or more")
 	}
+	if err := o.SecondLevel.validate(); err != nil {
+		return err
+	}
 	return courier.Validate(o.Courier...)
+}
+
+func (l *SecondLevel[K, V]) validate() error {
+	bad := func(field string, value any, want string) error {
+		return &OptionError{"SecondLevel." + field, value, want}
+	}
+	_, notifies := l.Storage.(Notifier)
+	name, _ := keysOf[K]()
+	switch {
+	case l.Storage == nil && (l.Key != nil || l.ParseKey != nil || l.Codec != nil ||
+		l.SoftTimeout != 0 || l.Timeout != 0 || l.MaxRecord != 0 || l.MaxPending != 0):
+		return bad("Storage", "nil", "a Storage, since other fields are set")
+	case l.Storage == nil:
+		return nil
+	case l.Key == nil && name == nil:
+		return bad("Key", "nil", "a function, since K is neither a string nor an integer")
+	case l.Key == nil && l.ParseKey != nil:
+		return bad("ParseKey", "a function", "nil, since Key is not set")
+	case l.Key != nil && l.ParseKey == nil && notifies:
+		return bad("ParseKey", "nil", "the inverse of Key, since Storage is a Notifier")
+	case l.SoftTimeout < 0:
+		return bad("SoftTimeout", l.SoftTimeout, "0 (the default) or more")
+	case l.Timeout < 0:
+		return bad("Timeout", l.Timeout, "0 (the default) or more")
+	case l.MaxRecord < 0:
+		return bad("MaxRecord", l.MaxRecord, "0 (the default) or more bytes")
+	case l.MaxPending < 0:
+		return bad("MaxPending", l.MaxPending, "0 (the default) or more")
+	}
+	return nil
 }
 
 func (o Options[K, V]) withDefaults() Options[K, V] {

@@ -11,7 +11,7 @@ import (
 type shard[K comparable, V any] struct {
 	// mu guards the fields up to the padding, the positions of the shard's entries in
 	// queues, and writing to the index. While it is held, no function of the user runs, and
-	// only the locks of callbacks and invalidations are taken.
+	// only the locks of callbacks, invalidations and pending are taken.
 	mu     sync.Mutex
 	loads  loads[K, V]
 	clears uint32        // calls of Clear

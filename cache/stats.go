@@ -33,6 +33,21 @@ type Stats struct {
 	// many notifications waited, or since Close's second had passed.
 	CallbacksDropped uint64
 
+	// Of the second level. The first three count keys of loads: those whose result was a record or
+	// waited to be written, those for which a stale record was kept, and those that went on to the
+	// fetch function.
+	SecondHits   uint64
+	SecondStale  uint64
+	SecondMisses uint64
+
+	SecondErrors   uint64 // calls of the Storage that failed or were late
+	SecondRejected uint64 // records that were garbage, foreign, too large, or invalidated
+	SecondWrites   uint64 // records given to Storage.Write without an error
+	SecondDropped  uint64 // results that were not written: too many, too large, or the call failed
+
+	// SecondPending is the number of keys and tags that wait for the second level at present.
+	SecondPending int
+
 	// Present state: the entries whose TTL has ended and that StaleFor keeps, and the keys that are
 	// remembered for NotFoundTTL. Both change when the cache sweeps, every second or so.
 	StaleEntries int
@@ -61,6 +76,13 @@ type counters struct {
 	rejected         atomic.Uint64
 	callbackPanics   atomic.Uint64
 	callbacksDropped atomic.Uint64
+	secondHits       atomic.Uint64
+	secondStale      atomic.Uint64
+	secondMisses     atomic.Uint64
+	secondErrors     atomic.Uint64
+	secondRejected   atomic.Uint64
+	secondWrites     atomic.Uint64
+	secondDropped    atomic.Uint64
 }
 
 // Stats returns the cache's counters. It takes the locks of the cache's shards and of the courier's
@@ -78,9 +100,19 @@ func (c *Cache[K, V]) Stats() Stats {
 		Rejected:         c.counters.rejected.Load(),
 		CallbackPanics:   c.counters.callbackPanics.Load(),
 		CallbacksDropped: c.counters.callbacksDropped.Load(),
+		SecondHits:       c.counters.secondHits.Load(),
+		SecondStale:      c.counters.secondStale.Load(),
+		SecondMisses:     c.counters.secondMisses.Load(),
+		SecondErrors:     c.counters.secondErrors.Load(),
+		SecondRejected:   c.counters.secondRejected.Load(),
+		SecondWrites:     c.counters.secondWrites.Load(),
+		SecondDropped:    c.counters.secondDropped.Load(),
 		Courier:          c.courier.Stats(),
 	}
 	s.Hits, s.Misses, s.Stale = c.stripes.totals()
+	if c.second != nil {
+		s.SecondPending = c.second.pending.len()
+	}
 	s.Panics = s.Courier.Panics
 	if c.staleFor > 0 || c.notFoundTTL > 0 {
 		for i := range c.shards {

@@ -35,6 +35,9 @@ func (c *Cache[K, V]) keeps(s *shard[K, V], l *load[K, V], r *loaded[V]) bool {
 //
 //go:noinline
 func (c *Cache[K, V]) entryOf(l *load[K, V], r *loaded[V]) *entry[K, V] {
+	if g := l.grant(); g != nil && g.taken {
+		return c.takenEntry(l, r)
+	}
 	e := c.newEntry(l.hash, l.key, r.value, r.weight, r.ttl, r.tags)
 	if c.refreshAt > 0 && l.refreshes() {
 		e.lived().refreshAt.Store(c.nextRefresh(e))
@@ -59,6 +62,9 @@ func (c *Cache[K, V]) store(s *shard[K, V], l *load[K, V], r *loaded[V], e *entr
 	if count, weight, ok := c.place(s, e, r.tags, r.same, &p); ok { // put needs more stack
 		c.makeRoomIn(s, e, count, weight, &p)
 	}
+	if l.second != nil {
+		c.writeBehind(l, e, r.tags)
+	}
 	s.mu.Unlock()
 	c.settle(s, e, &p)
 }
@@ -68,7 +74,7 @@ func (c *Cache[K, V]) store(s *shard[K, V], l *load[K, V], r *loaded[V], e *entr
 // missing record, and remembered unless NotFoundTTL or the load's TTL is 0. If l is not
 // registered any more, nothing is removed or remembered.
 func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) {
-	if absent != nil {
+	if g := l.grant(); absent != nil && (g == nil || !g.taken) {
 		c.counters.notFound.Add(1)
 	}
 	if !equalsItself(l.key) {
@@ -96,6 +102,12 @@ func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) 
 	}
 	if remembers {
 		s.missing.put(l.key, notFound{absent, until})
+	}
+	if registered && l.second != nil {
+		if !remembers {
+			ttl = 0
+		}
+		c.absenceBehind(l, ttl)
 	}
 	s.mu.Unlock()
 	if remembers && until >= 0 { // otherwise in a synctest bubble, see clock

@@ -98,6 +98,14 @@ func (c *Cache[K, V]) InvalidateTag(tag string) {
 	if c.tagger == nil {
 		return
 	}
+	if c.second != nil { // before all else: a load that does not see this is older than the next line
+		c.second.invalidate(tag)
+	}
+	c.invalidateTag(tag)
+}
+
+// invalidateTag does what InvalidateTag does, but for the second level.
+func (c *Cache[K, V]) invalidateTag(tag string) {
 	// Logged first: a load that stores its result before its shard's turn is removed then.
 	c.invalidated.add(tag)
 	for i := range c.shards {

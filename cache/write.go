@@ -21,6 +21,7 @@ func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
 	}
 	s, hash := c.shardOf(key)
 	e, tags := c.entryFor(hash, key, value, cmp.Or(ttl, Forever))
+	name := c.nameOf(key)
 	var p placed[K, V]
 	s.mu.Lock()
 	s.written(hash, key)
@@ -29,6 +30,9 @@ func (c *Cache[K, V]) SetTTL(key K, value V, ttl time.Duration) {
 		return
 	}
 	c.put(s, e, tags, false, &p)
+	if c.second != nil {
+		c.second.set(name, e, tags)
+	}
 	s.mu.Unlock()
 	c.settle(s, e, &p)
 	c.courier.Forget(key)
@@ -66,6 +70,7 @@ func (c *Cache[K, V]) storeIf(
 	s *shard[K, V], e *entry[K, V], tags []string, allows func(now *entry[K, V]) bool,
 ) (now *entry[K, V], stored bool) {
 	hash, key := e.Hash&hashMask, e.key
+	name := c.nameOf(key)
 	var p placed[K, V]
 	s.mu.Lock()
 	now = c.fresh(s, hash, key)
@@ -75,6 +80,9 @@ func (c *Cache[K, V]) storeIf(
 	}
 	s.written(hash, key)
 	c.put(s, e, tags, false, &p)
+	if c.second != nil {
+		c.second.set(name, e, tags)
+	}
 	stored = s.index.find(hash, key) == e
 	s.mu.Unlock()
 	c.settle(s, e, &p)
@@ -149,6 +157,7 @@ func (c *Cache[K, V]) Update(key K, f func(old V, ok bool) (V, Op)) (V, bool) {
 func (c *Cache[K, V]) removeIf(
 	s *shard[K, V], hash uint32, key K, allows func(now *entry[K, V]) bool,
 ) bool {
+	name := c.nameOf(key)
 	var out evicted[K, V]
 	s.mu.Lock()
 	if !allows(c.fresh(s, hash, key)) {
@@ -158,6 +167,9 @@ func (c *Cache[K, V]) removeIf(
 	s.written(hash, key)
 	if e := s.index.find(hash, key); e != nil {
 		c.end(s, e, ReasonDeleted, &out)
+	}
+	if c.second != nil {
+		c.second.delete(name, key)
 	}
 	s.mu.Unlock()
 	c.courier.Forget(key)
@@ -192,15 +204,28 @@ func (c *Cache[K, V]) GetAndDelete(key K) (value V, ok bool) {
 // Expire ends the TTL of key's value, and reports whether it was fresh: from now on it is
 // stale, and the next Fetch loads the key anew, with the value to fall back on if that
 // fails. Without Options.StaleFor the value is gone. A load that is under way does not store
-// its result.
+// its result. A second level deletes the record.
 func (c *Cache[K, V]) Expire(key K) bool {
 	if !equalsItself(key) {
 		return false
 	}
 	s, hash := c.shardOf(key)
+	if c.second == nil {
+		return c.expire(s, hash, key, nil)
+	}
+	name := c.nameOf(key)
+	return c.expire(s, hash, key, func() { c.second.delete(name, key) })
+}
+
+// expire does what Expire does, but for the second level. behind, if not nil, is called with the
+// shard locked.
+func (c *Cache[K, V]) expire(s *shard[K, V], hash uint32, key K, behind func()) bool {
 	var p placed[K, V]
 	s.mu.Lock()
 	s.written(hash, key)
+	if behind != nil {
+		behind()
+	}
 	old := c.fresh(s, hash, key)
 	var e *entry[K, V]
 	switch {
@@ -223,7 +248,8 @@ func (c *Cache[K, V]) Expire(key K) bool {
 // Touch gives key's value a new TTL, from now on, if the value is fresh, and reports whether it
 // is. If ttl is 0 or [Forever], the value does not expire any more; if it is
 // negative, Touch deletes the key. Options.TTLJitter does not apply. The age of the value
-// stays. A load that is under way stores its result all the same.
+// stays. A load that is under way stores its result all the same. The record in a second level
+// keeps its TTL.
 func (c *Cache[K, V]) Touch(key K, ttl time.Duration) bool {
 	switch {
 	case ttl < 0:

@@ -102,6 +102,15 @@ func CacheCounts(s cache.Stats, entries int) []Count {
 		{Name: "callback_panics", Value: s.CallbackPanics, Attention: "OnEviction panics"},
 		{Name: "callbacks_dropped", Value: s.CallbacksDropped,
 			Attention: "OnEviction is too slow: notifications are dropped"},
+		{Name: "second_hits", Value: s.SecondHits},
+		{Name: "second_stale", Value: s.SecondStale},
+		{Name: "second_misses", Value: s.SecondMisses},
+		{Name: "second_writes", Value: s.SecondWrites},
+		{Name: "second_errors", Value: s.SecondErrors, Attention: "the second level fails"},
+		{Name: "second_rejected", Value: s.SecondRejected},
+		{Name: "second_dropped", Value: s.SecondDropped},
+		{Name: "second_pending", Value: uint64(max(0, s.SecondPending)), //nolint:gosec // not negative
+			Gauge: true},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,20 +202,24 @@ func TestLoadNeverRevives(t *testing.T) {
 	save(t, from, path, texts{})
 	to := newCache(t, cache.Options[string, string]{})
 	var loads, writes sync.WaitGroup
-	begin := make(chan struct{})
-	var once sync.Once
-	value := hookCodec{plainCodec{}, func(string) { once.Do(func() { close(begin) }) }}
-	loads.Go(func() {
-		if _, err := cachefile.Load(t.Context(), to, path, texts{Value: value}); err != nil {
-			t.Error(err)
-		}
-	})
-	loads.Go(func() { // a second one shares what is recorded of the changes
-		<-begin
-		if _, err := cachefile.Load(t.Context(), to, path, texts{}); err != nil {
-			t.Error(err)
-		}
-	})
+	begin := make(chan struct{}) // both loads are under way
+	var reading atomic.Int32
+	for range 2 { // the second one shares what is recorded of the changes
+		var once sync.Once
+		value := hookCodec{plainCodec{}, func(string) {
+			once.Do(func() {
+				if reading.Add(1) == 2 {
+					close(begin)
+				}
+				<-begin
+			})
+		}}
+		loads.Go(func() {
+			if _, err := cachefile.Load(t.Context(), to, path, texts{Value: value}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	want := make([]map[string]string, 2)
 	for w := range want {
 		want[w] = make(map[string]string)

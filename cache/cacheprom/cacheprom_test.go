@@ -60,6 +60,13 @@ func TestNames(t *testing.T) {
 		"expired_total": s.Expired, "shed_total": s.Shed, "rejected_total": s.Rejected,
 		"callback_panics_total":   s.CallbackPanics,
 		"callbacks_dropped_total": s.CallbacksDropped,
+		"second_hits_total":       s.SecondHits,
+		"second_stale_total":      s.SecondStale,
+		"second_misses_total":     s.SecondMisses,
+		"second_writes_total":     s.SecondWrites,
+		"second_errors_total":     s.SecondErrors,
+		"second_rejected_total":   s.SecondRejected,
+		"second_dropped_total":    s.SecondDropped,
 		"flights_total":           s.Courier.Started, "flights_joined_total": s.Courier.Joined,
 		"flights_timed_out_total": s.Courier.Timeouts, "flights_late_total": s.Courier.Late,
 		"flights_deserted_total": s.Courier.Deserted,
@@ -69,8 +76,9 @@ func TestNames(t *testing.T) {
 	}
 	gauges := map[string]int{
 		"entries": 1234, "stale_entries": s.StaleEntries, "not_found_keys": s.NotFoundKeys,
-		"keys_resting": 0, // see TestPresentState
-		"flights":      s.Courier.InFlight, "callers_waiting": s.Courier.Waiting,
+		"keys_resting":   0, // see TestPresentState
+		"second_pending": s.SecondPending,
+		"flights":        s.Courier.InFlight, "callers_waiting": s.Courier.Waiting,
 		"functions_abandoned": s.Courier.Abandoned,
 	}
 	registry := prometheus.NewPedanticRegistry()

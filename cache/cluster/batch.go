@@ -72,6 +72,16 @@ func (c *Cache[V]) loadOrAskMany(
 
 // loadOwnMany takes step 2 for the keys of a batch, as loadOwn does for one.
 func (c *Cache[V]) loadOwnMany(ctx context.Context, keys []string, results []hook.Loaded[V]) {
+	c.entries.ThroughMany(ctx, keys, results, c.loadInTurn)
+	for i, key := range keys {
+		if c.owners.Owner(key) != c.self {
+			results[i].TTL, results[i].HasTTL = c.copyTTL(ctx, cache.Forever), true
+		}
+	}
+}
+
+// loadInTurn calls LoadMany when it is the load's turn.
+func (c *Cache[V]) loadInTurn(ctx context.Context, keys []string, results []hook.Loaded[V]) {
 	if !courier.TakeTurn(ctx) {
 		for i := range results {
 			results[i].Err = context.Cause(ctx)
@@ -79,11 +89,6 @@ func (c *Cache[V]) loadOwnMany(ctx context.Context, keys []string, results []hoo
 		return
 	}
 	c.loadMany(ctx, keys, results)
-	for i, key := range keys {
-		if c.owners.Owner(key) != c.self {
-			results[i].TTL, results[i].HasTTL = c.copyTTL(ctx, cache.Forever), true
-		}
-	}
 }
 
 // askMany takes steps 3 and 4 for the keys of a batch, as ask does for one.

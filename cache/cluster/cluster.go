@@ -38,6 +38,7 @@ type Cache[V any] struct {
 	asking     asking                          // the keys that this node asks peers for
 	loads      *courier.Courier[*flightKey, V] // see loadHereMany
 	localLoads turns                           // MaxLocalLoads
+	hasSecond  bool                            // the store has a second level
 	tagDrops   atomic.Uint64                   // calls of dropTag so far
 
 	owners     ownership.Owners
@@ -50,7 +51,7 @@ type Cache[V any] struct {
 	counters counters
 
 	// Method values, made once: each use would allocate one.
-	loadOrAskFn, loadOwnFn, tryFn func(context.Context, string) (V, error)
+	loadOrAskFn, loadOwnFn, loadFn, tryFn func(context.Context, string) (V, error)
 
 	life    context.Context // ends with Close
 	end     context.CancelCauseFunc
@@ -86,7 +87,7 @@ func New[V any](o Options[V]) (*Cache[V], error) {
 	}
 	c.warnIfOpen()
 	c.life, c.end = context.WithCancelCause(context.Background())
-	c.loadOrAskFn, c.loadOwnFn, c.tryFn = c.loadOrAsk, c.loadOwn, c.tryFor
+	c.loadOrAskFn, c.loadOwnFn, c.loadFn, c.tryFn = c.loadOrAsk, c.loadOwn, c.load, c.tryFor
 	c.quarantine = c.newBook()
 	c.owners = c.newOwners()
 	if err := c.openStore(); err != nil {
@@ -130,6 +131,7 @@ func (c *Cache[V]) openStore() (err error) {
 	c.copies.capacity, c.copies.maxWeight = c.o.CopyCapacity, c.o.CopyWeight
 	c.entries = hook.Of[string, V](c.store)
 	c.entries.OnChange(c.entryChanged)
+	c.hasSecond = c.entries.TakeSecondLevel(c.removedSecond)
 	return nil
 }
 

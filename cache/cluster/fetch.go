@@ -123,10 +123,11 @@ func (c *Cache[V]) steps(ctx context.Context, key string) (V, error) {
 	return c.loadHere(p.with(ctx), key, c.load)
 }
 
-// loadOwn takes step 2. Flights that serve other nodes take no other, so they never wait for a
+// loadOwn takes step 2: it asks the second level, if there is one, and calls Load if that has no
+// value. Flights that serve other nodes take no other, so they never wait for a
 // third node.
 func (c *Cache[V]) loadOwn(ctx context.Context, key string) (V, error) {
-	v, err := c.load(ctx, key)
+	v, err := c.entries.Through(ctx, key, c.loadFn)
 	if c.owners.Owner(key) != c.self { // ownership was lost meanwhile
 		cache.StoreFor(ctx, c.copyTTL(ctx, cache.Forever))
 	}

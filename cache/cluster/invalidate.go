@@ -22,7 +22,7 @@ func (c *Cache[V]) Delete(ctx context.Context, key string) error {
 	if len(key) > c.o.MaxKey {
 		return &KeyError{Len: len(key), Max: c.o.MaxKey}
 	}
-	return c.invalidate(ctx, func() uint64 { return c.deletes.Delete(key) })
+	return c.invalidate(ctx, deletes.Delete{Kind: deletes.Key, Key: key})
 }
 
 // InvalidateTag removes all values that bear tag on all nodes, as [Cache.Delete] removes a key.
@@ -36,20 +36,23 @@ func (c *Cache[V]) InvalidateTag(ctx context.Context, tag string) error {
 	case len(tag) > c.o.MaxKey:
 		return &KeyError{Len: len(tag), Max: c.o.MaxKey, Tag: true}
 	}
-	return c.invalidate(ctx, func() uint64 { return c.deletes.InvalidateTag(tag) })
+	return c.invalidate(ctx, deletes.Delete{Kind: deletes.Tag, Key: tag})
 }
 
 // Clear removes all keys on all nodes, as [Cache.Delete] removes one.
 func (c *Cache[V]) Clear(ctx context.Context) error {
-	return c.invalidate(ctx, c.deletes.Clear)
+	return c.invalidate(ctx, deletes.Delete{Kind: deletes.All})
 }
 
-func (c *Cache[V]) invalidate(ctx context.Context, do func() uint64) error {
+func (c *Cache[V]) invalidate(ctx context.Context, d deletes.Delete) error {
 	if c.closed.Load() {
 		return ErrClosed
 	}
 	c.counters.deletes.Add(1)
-	seq := do()
+	if c.hasSecond {
+		c.removeSecond(ctx, d)
+	}
+	seq := c.note(d)
 	var missing UnconfirmedError
 	var mu sync.Mutex // guards missing
 	var waiting sync.WaitGroup
@@ -72,6 +75,46 @@ func (c *Cache[V]) invalidate(ctx context.Context, do func() uint64) error {
 	}
 	slices.Sort(missing.Nodes)
 	return &missing
+}
+
+// note removes what d says here, and makes the other nodes do so.
+func (c *Cache[V]) note(d deletes.Delete) uint64 {
+	switch d.Kind {
+	case deletes.All:
+		return c.deletes.Clear()
+	case deletes.Tag:
+		return c.deletes.InvalidateTag(d.Key)
+	default:
+		return c.deletes.Delete(d.Key)
+	}
+}
+
+// removeSecond removes what d says in the second level. It does so before the nodes remove it:
+// otherwise an owner could load the older record after it has removed its entry. If the second
+// level can't be reached, removedSecond makes them do so once more afterwards.
+func (c *Cache[V]) removeSecond(ctx context.Context, d deletes.Delete) {
+	switch d.Kind {
+	case deletes.All:
+		c.entries.RemoveSecond(ctx, nil, []string{""})
+	case deletes.Tag:
+		c.entries.RemoveSecond(ctx, nil, []string{d.Key})
+	default:
+		c.entries.RemoveSecond(ctx, []string{d.Key}, nil)
+	}
+}
+
+// removedSecond is called when the second level has removed what a delete did not wait for.
+func (c *Cache[V]) removedSecond(keys, tags []string) {
+	for _, tag := range tags {
+		if tag == "" {
+			c.deletes.Clear()
+		} else {
+			c.deletes.InvalidateTag(tag)
+		}
+	}
+	for _, key := range keys {
+		c.deletes.Delete(key)
+	}
 }
 
 // applyDeletes drops the entries of this node that the deletes concern.

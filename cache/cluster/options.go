@@ -15,6 +15,7 @@ import (
 
 	"github.com/snowfence/snowfence/cache"
 	"github.com/snowfence/snowfence/cache/cluster/internal/peer"
+	"github.com/snowfence/snowfence/cache/internal/codec"
 	"github.com/snowfence/snowfence/registry"
 )
 
@@ -206,7 +207,7 @@ func (o Options[V]) withDefaults() Options[V] {
 		o.CopyWeight = cmp.Or(o.CopyWeight, max(1, o.Cache.MaxWeight/8))
 	}
 	if o.Codec == nil {
-		o.Codec = defaultCodec[V]()
+		o.Codec = codec.Default[V]()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -62,6 +62,29 @@ type Store[K comparable, V any] interface {
 		ctx context.Context, keys []K, load func(ctx context.Context, keys []K, results []Loaded[V]),
 	) []courier.Outcome[V]
 
+	// TakeSecondLevel makes the cache leave its second level alone but for the following methods, and
+	// reports whether it has one. confirmed is called with what RemoveSecond has not waited for, once
+	// it was confirmed, by a goroutine that it must not block; tag "" stands for everything.
+	// TakeSecondLevel must be called before the cache is used.
+	TakeSecondLevel(confirmed func(keys []K, tags []string)) bool
+
+	// Through returns what the second level has for the load of key in ctx, or calls fetch. What the
+	// load returns is written to the second level. ctx is that of the load, or derived from it.
+	Through(
+		ctx context.Context, key K, fetch func(context.Context, K) (V, error),
+	) (V, error)
+
+	// ThroughMany does the same for the load of several keys in ctx. keys are all keys of the load.
+	ThroughMany(
+		ctx context.Context, keys []K, results []Loaded[V],
+		fetch func(ctx context.Context, keys []K, results []Loaded[V]),
+	)
+
+	// RemoveSecond deletes keys in the second level and invalidates tags; "" stands for everything. It
+	// waits until the second level has confirmed that, or for its Timeout, or until ctx ends, and
+	// reports whether it has. What it has not is tried again until it has. It requires a second level.
+	RemoveSecond(ctx context.Context, keys []K, tags []string) (confirmed bool)
+
 	// Spread sets results to the result of each of keys, for which a fetch function of FetchMany
 	// has returned values and err.
 	Spread(keys []K, values map[K]V, err error, results []Loaded[V])
