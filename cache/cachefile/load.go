@@ -33,8 +33,8 @@ type Loaded struct {
 // Load stores the entries of a file that Save has written in c, as far as there is room: the
 // hottest ones. It returns an error for which errors.Is(err, fs.ErrNotExist) is true if there is no
 // file, as at the first start; a *[MismatchError] for a file that another program has written, and
-// a *[DamageError] for one that is not whole. In the last case, and if ctx ends, what was read before
-// is stored. After any error the cache works; it has fewer values.
+// a *[DamageError] for one that is not whole. In the last case, and if ctx ends, what was read
+// before is stored. After any error the cache works; it has fewer values.
 //
 // Load evicts nothing and replaces nothing: what c has, or stores while Load runs, is newer, and so
 // is the result of a load that is under way. A key that is deleted or invalidated while Load runs

@@ -23,8 +23,9 @@ type Saved struct {
 
 // Save writes the entries of c to a file, the hottest first, for Load. It replaces the file at
 // path, if there is one, once the new file is whole and on the disk: if Save fails, or the process
-// or the machine dies at any time, the older file is still there. It returns the error of ctx if that
-// ends before, cache.ErrClosed after c.Close, an *[OptionError], or an error of the file system.
+// or the machine dies at any time, the older file is still there. It returns the error of ctx if
+// that ends before, cache.ErrClosed after c.Close, an *[OptionError], or an error of the file
+// system.
 //
 // c may be in use meanwhile. A value that is stored or removed while Save runs may be in the file
 // or not. Save blocks until it is done; it waits for no load, and holds the lock of a part of
