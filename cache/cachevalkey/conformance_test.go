@@ -18,6 +18,9 @@ func TestConformance(t *testing.T) {
 }
 
 func TestConformanceOfCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestCluster finds the common mistakes")
+	}
 	servers := valkeytest.RunCluster(t, 3, valkeytest.Options{})
 	cachetest.TestStorage(t, func(t *testing.T) (a, b cache.Storage) {
 		t.Helper()
