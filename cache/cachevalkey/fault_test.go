@@ -102,7 +102,9 @@ func TestHangingServer(t *testing.T) {
 func TestImpatientCaller(t *testing.T) {
 	server := valkeytest.Run(t, valkeytest.Options{})
 	p := newProxy(t, server.Addr())
-	s := open(t, patient(p.addr))
+	o := patient(p.addr)
+	o.Client.PipelineMultiplex = -1 // both use the same connection
+	s := open(t, o)
 	store(t, s, "k", "v", "")
 	if !valkeytest.Pausable {
 		t.Skip("no SIGSTOP")
