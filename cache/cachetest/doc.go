@@ -17,6 +17,10 @@
 // hangs is deaf to its context: it goes on when the test calls [Origin.Release], and at the end of
 // the test, so that no goroutine is left.
 //
+// # Storages
+//
+// [TestStorage] tests an implementation of cache.Storage.
+//
 // # Time
 //
 // An Origin uses no clock but package time. Make it inside a testing/synctest bubble, with the
@@ -25,4 +29,5 @@
 // # Reading the source
 //
 // Open origin.go first. fault.go has the faults, and script.go chooses the one of a call.
+// conformance.go has the tests of a Storage.
 package cachetest

@@ -98,6 +98,46 @@ func TestHangingServer(t *testing.T) {
 	}
 }
 
+// A caller who is in a hurry does not end, for a patient one, the attempt to connect again.
+func TestImpatientCaller(t *testing.T) {
+	server := valkeytest.Run(t, valkeytest.Options{})
+	p := newProxy(t, server.Addr())
+	o := patient(p.addr)
+	o.Client.PipelineMultiplex = -1 // both use the same connection
+	s := open(t, o)
+	store(t, s, "k", "v", "")
+	if !valkeytest.Pausable {
+		t.Skip("no SIGSTOP")
+	}
+	require.NoError(t, server.Pause())
+	p.cut(false)
+	impatient := func() error {
+		ctx, cancel := context.WithTimeout(within(t), 50*time.Millisecond)
+		defer cancel()
+		_, err := s.Read(ctx, nil, 0)
+		return err
+	}
+	for !errors.Is(impatient(), context.DeadlineExceeded) { // perhaps EOF, once
+	}
+	calls := len(s.conn.places)
+	hurried := make(chan error, 1)
+	go func() { hurried <- impatient() }()
+	for len(s.conn.places) == calls {
+		time.Sleep(time.Millisecond)
+	}
+	done := make(chan error, 1)
+	go func() {
+		r, err := s.Read(within(t), []string{"k"}, 0)
+		if err == nil && string(r.Stored[0].Data) != "v" {
+			err = errors.New("it has read something else")
+		}
+		done <- err
+	}()
+	require.ErrorIs(t, <-hurried, context.DeadlineExceeded)
+	require.NoError(t, server.Resume())
+	require.NoError(t, <-done)
+}
+
 // A server that goes on after a pause is used again, on the same connection, and late replies are
 // nobody's.
 func TestAfterPause(t *testing.T) {
@@ -230,7 +270,7 @@ func TestEviction(t *testing.T) {
 	s := open(t, at(server.Addr()))
 	value := strings.Repeat("v", 10_000)
 	found := 0
-	for i := range 2000 {
+	for i := range 600 {
 		key := fmt.Sprint("key", i)
 		store(t, s, key, value, fence(t, s, key))
 		if got := data(t, s, key); got != "nothing" {
@@ -290,6 +330,7 @@ func TestCluster(t *testing.T) {
 	require.NoError(t, a.Invalidate(within(t), []string{"x"}))
 	l.until(t, l.hasTag("x"))
 	fill()
+	checkOrder(t, servers, a)
 
 	// The slot of the log moves to another server while all are in use.
 	owner := logServer(t, servers)
@@ -333,6 +374,37 @@ func TestCluster(t *testing.T) {
 	// The key is one of a server that is up.
 	eventually(t, func() error { return a.Delete(within(t), []string{"without one"}) })
 	l.until(t, l.hasKey("without one"))
+}
+
+// checkOrder checks that nobody is notified of a delete before the record is gone.
+func checkOrder(t *testing.T, c *valkeytest.Cluster, s *Storage) {
+	t.Helper()
+	if !valkeytest.Pausable {
+		return
+	}
+	logs := c.Servers[logServer(t, c)]
+	key := ""
+	for i := 0; key == ""; i++ {
+		_, err := logs.Do(within(t), "EXISTS", fmt.Sprint("snowfence:1:k:order", i))
+		if err != nil { // it is elsewhere
+			key = fmt.Sprint("order", i)
+		}
+	}
+	for _, server := range c.Servers {
+		if server != logs {
+			require.NoError(t, server.Pause())
+		}
+	}
+	ctx, cancel := context.WithTimeout(within(t), 100*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.Delete(ctx, []string{key}), context.DeadlineExceeded)
+	notices := fmt.Sprint(do(t, logs, "ZRANGE", "{snowfence:1}:notices", "0", "-1"))
+	require.NotContains(t, notices, key)
+	for _, server := range c.Servers {
+		if server != logs {
+			require.NoError(t, server.Resume())
+		}
+	}
 }
 
 // eventually calls f until it returns nil.

@@ -60,7 +60,8 @@ func New(o Options) (*Storage, error) {
 
 // Close ends calls that are under way, stops all watchers, and closes the connections. It waits
 // until no goroutine is left, which takes up to Options.Client.Dialer.Timeout if the server hangs.
-// It must not be called from a function that Watch calls.
+// Only the client of a cluster has timers that may run for five seconds more. Close must not be
+// called from a function that Watch calls.
 func (s *Storage) Close() error {
 	s.mu.Lock()
 	s.end()

@@ -129,13 +129,13 @@ func TestLeaseEnds(t *testing.T) {
 func TestGarbage(t *testing.T) {
 	server, s := start(t)
 	key := "snowfence:1:k:k"
-	for name, make := range map[string]func(){
+	for name, spoil := range map[string]func(){
 		"short":        func() { do(t, server, "SET", key, "R") },
 		"empty":        func() { do(t, server, "SET", key, "") },
 		"other kind":   func() { do(t, server, "SET", key, strings.Repeat("x", 30)) },
 		"another type": func() { garbage(t, server, key) },
 	} {
-		make()
+		spoil()
 		require.Equal(t, "nothing", data(t, s, "k"), name)
 		f := fence(t, s, "k")
 		store(t, s, "k", "new", f)

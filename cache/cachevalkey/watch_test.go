@@ -313,6 +313,13 @@ func TestWatchStartsLate(t *testing.T) {
 	require.Equal(t, 1, l.all)
 	require.NoError(t, w.catchUp(within(t)))
 	require.Equal(t, 1, l.all)
+
+	// A log that ends before what was read is another one.
+	w.last = 1 << 51
+	require.NoError(t, w.catchUp(within(t)))
+	require.Equal(t, 2, l.all)
+	require.NoError(t, w.catchUp(within(t)))
+	require.Equal(t, 2, l.all)
 }
 
 // A server, or a client, without client-side caching is polled.
