@@ -196,6 +196,9 @@ func (h hooks[K, V]) RemoveSecond(ctx context.Context, keys []K, tags []string) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
+	if s.calls.down() {
+		cancel()
+	}
 	return s.pending.await(ctx, names, keys, tags)
 }
 

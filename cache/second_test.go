@@ -140,9 +140,9 @@ func TestSecondLevelServesStale(t *testing.T) {
 				time.Sleep(2 * time.Minute)
 
 				c := newCache(t, o)
-				loads := 0
+				var loads atomic.Int64
 				load := func(context.Context, string) (string, error) {
-					loads++
+					loads.Add(1)
 					if soft > 0 {
 						time.Sleep(time.Second)
 					}
@@ -155,7 +155,7 @@ func TestSecondLevelServesStale(t *testing.T) {
 				require.True(t, r.Stale)
 				require.Equal(t, 2*time.Minute, r.Age-time.Since(began))
 				require.Equal(t, soft, time.Since(began), "the soft time-out counts")
-				require.Equal(t, 1, loads)
+				require.EqualValues(t, 1, loads.Load())
 				m, err := c.FetchMany(t.Context(), []string{"a", "b", "c"},
 					func(context.Context, []string) (map[string]string, error) { return nil, errLoad })
 				require.Equal(t, map[string]string{"a": "v", "b": "v"}, m)

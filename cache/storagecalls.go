@@ -57,6 +57,11 @@ func newStorageCalls(timeout time.Duration, failed func(error)) *storageCalls {
 	return s
 }
 
+// down reports whether calls are not made at present.
+func (s *storageCalls) down() bool {
+	return s.overdue.Load() >= maxOverdue || s.breaker.State() == gobreaker.StateOpen
+}
+
 // A storageCall is a call that is under way.
 type storageCall struct {
 	of       *storageCalls

@@ -12,7 +12,11 @@ import (
 // nil, every member that this node sees has done so: no Fetch that begins later on any of them
 // returns a value that was loaded before Delete was called.
 //
-// Delete removes the key here at once, and then waits for the other members until ctx ends. If one
+// With a second level (Options.Cache), Delete first removes the record there, for the Timeout of the
+// second level at most. If it can't be reached, the delete goes on, and once the record has been
+// removed the nodes remove the key once more: an owner may have loaded the record in between.
+//
+// Then Delete removes the key here at once, and waits for the other members until ctx ends. If one
 // can't be reached it fails with an [*UnconfirmedError]. There is nothing to repeat: that node gets
 // the delete when it can be reached. Until then it serves the older value to its own callers, for
 // the value's TTL at most. A node that this one does not see, because the network is split, gets

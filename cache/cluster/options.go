@@ -78,7 +78,9 @@ type Options[V any] struct {
 	// Load runs. OnEviction is called for both, so for one key on several nodes. An entry lives for
 	// Cache.TTL unless Load gave it a shorter life. With RefreshAt, a copy that is in use is refreshed
 	// from its owner. In Cache.Courier, limits on functions are about Load, and not about asking other
-	// nodes; limits on callers are about both.
+	// nodes; limits on callers are about both. A SecondLevel is asked by the owner of a key alone, so
+	// that a new owner finds what the old one had. It should be the same on all nodes; notices of its
+	// Storage are not used, since Delete reaches all nodes anyway.
 	Cache cache.Options[string, V]
 
 	// CopyTTL is how long this node keeps a copy of a value that another node owns, 1 s by default,
