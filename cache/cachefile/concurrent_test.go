@@ -84,7 +84,7 @@ func TestConcurrentSaves(t *testing.T) {
 // hookCodec calls a function while an entry is decoded, so that a test can do something in the
 // middle of a Load.
 type hookCodec struct {
-	cachefile.Codec[string]
+	cache.Codec[string]
 	decoded func(v string)
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/internal/codec"
 	"github.com/snowfence/snowfence/cache/internal/hook"
 )
 
@@ -273,11 +274,11 @@ func (r *reader[K, V]) take(e *entry) {
 // decode decodes an entry. The codecs may keep what they get, which is a copy, so that a small
 // value does not keep its block in memory.
 func (r *reader[K, V]) decode(e *entry) (key K, value V, err error) {
-	key, err = guard(func() (K, error) { return r.Key.Decode(bytes.Clone(e.key)) })
+	key, err = codec.Decode(r.Key, bytes.Clone(e.key))
 	if err != nil {
 		return key, value, &EntryError{Err: fmt.Errorf("decode the key: %w", err)}
 	}
-	value, err = guard(func() (V, error) { return r.Value.Decode(bytes.Clone(e.value)) })
+	value, err = codec.Decode(r.Value, bytes.Clone(e.value))
 	if err != nil {
 		return key, value, &EntryError{Key: key, Err: fmt.Errorf("decode the value: %w", err)}
 	}

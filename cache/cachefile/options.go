@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/snowfence/snowfence/cache"
 )
 
 // Options configures Save, Load and Keep. The zero value is valid. Save and Load must have the
@@ -13,8 +15,8 @@ type Options[K comparable, V any] struct {
 	// Key and Value are the codecs of keys and values. The default keeps a string and a []byte as
 	// they are, and makes JSON of all else. A key that its codec does not give back as it was is
 	// not saved. With JSON, a value must have all that it needs in exported fields.
-	Key   Codec[K]
-	Value Codec[V]
+	Key   cache.Codec[K]
+	Value cache.Codec[V]
 
 	// Version names the meaning of the values, such as "2" or the name of a schema. Load refuses a
 	// file of another Version with a *MismatchError. Change it when the new program would

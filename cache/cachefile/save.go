@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/internal/codec"
 	"github.com/snowfence/snowfence/cache/internal/hook"
 )
 
@@ -169,15 +170,15 @@ const maxEntry = maxPayload - 2*blockLen
 // encode encodes an entry. It checks that its key can be decoded: what can't would be a wrong value
 // for another key.
 func (w *writer[K, V]) encode(e hook.Saved[K, V]) (*entry, error) {
-	key, err := guard(func() ([]byte, error) { return w.Key.Encode(e.Key) })
+	key, err := codec.Encode(w.Key, e.Key)
 	if err != nil {
 		return nil, fmt.Errorf("encode the key: %w", err)
 	}
-	back, err := guard(func() (K, error) { return w.Key.Decode(bytes.Clone(key)) })
+	back, err := codec.Decode(w.Key, bytes.Clone(key))
 	if err != nil || back != e.Key {
 		return nil, errors.Join(errKeyDiffers, err)
 	}
-	value, err := guard(func() ([]byte, error) { return w.Value.Encode(e.Value) })
+	value, err := codec.Encode(w.Value, e.Value)
 	if err != nil {
 		return nil, fmt.Errorf("encode the value: %w", err)
 	}
