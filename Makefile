@@ -189,6 +189,15 @@ bench-service-docs: ## Put what bench-service measured last into docs/; prints t
 	@cd benchmarks && $(GO) run ./service -from ../out/bench/service.json >../docs/reports/service.txt
 	@cd benchmarks && $(GO) run ./service -from ../out/bench/service.json -markdown
 
+# SECOND_FLAGS can be given: make bench-second SECOND_FLAGS='-rounds 1 -markdown'
+.PHONY: bench-second
+bench-second: ## A second level beside another library's, on one Valkey or Redis server (2 minutes)
+ifneq ($(NESTED),)
+	cd benchmarks && $(GO) run ./second $(SECOND_FLAGS)
+else
+	@echo "there is no benchmarks/ module in this checkout" >&2; exit 1
+endif
+
 # FAULTS_FLAGS can be given: make fault-matrix FAULTS_FLAGS='-only hang-hot'
 .PHONY: fault-matrix
 fault-matrix: ## What other libraries do when a load goes wrong: tables (75 seconds)

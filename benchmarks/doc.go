@@ -16,6 +16,9 @@
 // "make bench-service" measures a whole service with each library as its cache; see the command in
 // service. Its set-ups are those of internal/peers, which cachebench shares.
 //
+// "make bench-second" measures caches with a second level on one Valkey or Redis server, which it
+// starts; see the command in second.
+//
 // "make fault-matrix" prints what their callers get when a load goes wrong; see the command in
 // faults, which has an adapter of package stalltest for each.
 package benchmarks
