@@ -218,7 +218,8 @@ else
 endif
 
 # The outputs that docs/ quotes. Each file begins with its command.
-REPORTS = snowball-panic snowball-hang snowball-stale faults run-trace registry-split cluster-kill memory
+REPORTS = snowball-panic snowball-hang snowball-stale faults run-trace registry-split cluster-kill memory \
+	store-kill store-pause
 REPORT_snowball-panic = snowball --fault panic --check --quiet
 REPORT_snowball-hang  = snowball --fault hang --check --quiet
 REPORT_snowball-stale = snowball --stale --fault hang --check --quiet
@@ -226,6 +227,8 @@ REPORT_faults         = faults --check --quiet
 REPORT_run-trace      = run --trace testdata/traces/small.arc --capacity 500 --compare-lru --quiet
 REPORT_registry-split = registry --disturb split --check --quiet
 REPORT_cluster-kill   = cluster --disturb kill --duration 9s --start 3s --end 6s --check --quiet
+REPORT_store-kill     = store --check --quiet
+REPORT_store-pause    = store --disturb pause --check --quiet
 REPORT_memory         = memory --stores map,snowfence-uncompact,snowfence --gogc 100 --limit none --ttl 0 --quiet
 
 .PHONY: reports $(addprefix report-,$(REPORTS))

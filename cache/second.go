@@ -38,8 +38,9 @@ type SecondLevel[K comparable, V any] struct {
 	Codec Codec[V]
 
 	// SoftTimeout bounds how long a load waits for the second level before it calls its fetch
-	// function. 0 means DefaultStorageSoftTimeout. If five reads in a row are late or fail, loads
-	// do not wait at all, but for one each half second to second that tries again.
+	// function. 0 means DefaultStorageSoftTimeout. If reads are late or fail five times in a row,
+	// where those that overlap count once, loads do not wait at all, but for one each half second to
+	// second that tries again.
 	SoftTimeout time.Duration
 
 	// Timeout bounds each call of the Storage, and how long Close waits for what is pending. 0 means

@@ -14,7 +14,9 @@ import (
 
 const (
 	// storageTrips is the number of calls in a row that have to fail, or be late, until the storage
-	// counts as down. Then one call at a time is let through, after storageRest to twice that.
+	// counts as down. Of calls that overlap, one counts: otherwise a pause of the storage, in which
+	// many calls are late at once, would take it for down. Then one call at a time is let through,
+	// after storageRest to twice that.
 	storageTrips = 5
 	storageRest  = time.Second / 2
 
@@ -37,6 +39,9 @@ type storageCalls struct {
 	failed  func(error) // is called with each failure
 	overdue atomic.Int64
 
+	made        time.Time
+	lastFailure atomic.Int64 // since made: when the last failure was counted
+
 	life context.Context // ends with close
 	end  context.CancelFunc
 
@@ -46,7 +51,7 @@ type storageCalls struct {
 }
 
 func newStorageCalls(timeout time.Duration, failed func(error)) *storageCalls {
-	s := &storageCalls{timeout: timeout, failed: failed}
+	s := &storageCalls{timeout: timeout, failed: failed, made: time.Now()}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
@@ -65,6 +70,7 @@ func (s *storageCalls) down() bool {
 // A storageCall is a call that is under way.
 type storageCall struct {
 	of       *storageCalls
+	began    int64         // since storageCalls.made
 	done     chan struct{} // closed when the call has ended, at the time-out at the latest
 	err      error         // set before that
 	ended    atomic.Bool
@@ -88,7 +94,9 @@ func (s *storageCalls) start(
 		report(context.Canceled)
 		return nil, errStorageDown
 	}
-	call := &storageCall{of: s, done: make(chan struct{}), report: report}
+	call := &storageCall{
+		of: s, began: int64(time.Since(s.made)), done: make(chan struct{}), report: report,
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	unlink := context.AfterFunc(s.life, cancel)
 	overdue := context.AfterFunc(ctx, func() {
@@ -174,10 +182,16 @@ func (c *storageCall) judge(err error) {
 	if c.reported.Swap(true) {
 		return
 	}
-	c.report(err)
-	if err != nil && !errors.Is(err, context.Canceled) {
-		c.of.failed(err)
+	if err == nil || errors.Is(err, context.Canceled) {
+		c.report(err)
+		return
 	}
+	c.of.failed(err)
+	if last := c.of.lastFailure.Load(); c.began < last ||
+		!c.of.lastFailure.CompareAndSwap(last, int64(time.Since(c.of.made))) {
+		err = context.Canceled // it overlaps with one that was counted
+	}
+	c.report(err)
 }
 
 // begin counts a call, unless close was called.

@@ -46,15 +46,11 @@ const (
 	keepLocally = time.Minute
 )
 
-// patience is how long Snowfence waits for the server: about as long as the others do by default.
-// With its own default, of 50 ms, it would leave out the server whenever the machine stalls.
-const patience = time.Second
-
 // ours is the library that the others are compared with.
 const ours = "snowfence"
 
 var libraries = []library{
-	{ours, "TTL 1 h, package cachevalkey, SoftTimeout 1 s, otherwise the defaults", newSnowfence},
+	{ours, "TTL 1 h, package cachevalkey, otherwise the defaults", newSnowfence},
 	{"go-redis/cache", "TinyLFU for 1 min, one go-redis client with its defaults", newRedisCache},
 }
 
@@ -115,10 +111,7 @@ func newSnowfence(o options) (*subject, error) {
 	}
 	c, err := cache.New(cache.Options[string, string]{
 		Capacity: o.capacity, TTL: keep,
-		SecondLevel: cache.SecondLevel[string, string]{
-			Storage:     storage,
-			SoftTimeout: patience,
-		},
+		SecondLevel: cache.SecondLevel[string, string]{Storage: storage},
 	})
 	if err != nil {
 		return nil, errors.Join(err, storage.Close())

@@ -182,6 +182,9 @@ func parseLog(reply []string) (logReading, error) {
 // parseVersion parses the score of a member. The server writes scores in decimal or scientific
 // notation.
 func parseVersion(s string) (version uint64, ok bool) {
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil && n <= maxVersion { // mostly: it is faster
+		return n, true
+	}
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || !(f >= 0 && f <= maxVersion) { // it may be NaN
 		return 0, false

@@ -13,6 +13,7 @@ import (
 	"github.com/snowfence/snowfence/internal/experiment/registry"
 	"github.com/snowfence/snowfence/internal/experiment/run"
 	"github.com/snowfence/snowfence/internal/experiment/snowball"
+	"github.com/snowfence/snowfence/internal/experiment/store"
 	"github.com/snowfence/snowfence/internal/lab"
 )
 
@@ -52,6 +53,7 @@ command line or an input file was wrong.`,
 		lab.Command(cluster.Experiment, out),
 		lab.Command(memory.Experiment, out),
 		lab.Command(churn.Experiment, out),
+		lab.Command(store.Experiment, out),
 	)
 	return root
 }

@@ -163,7 +163,7 @@ func TestErrorsNameFlagsForWhatFlagsSaid(t *testing.T) {
 // The help of a command fits a screen of 50 lines and 80 columns; the rest is in its topics.
 func TestHelpFitsAScreen(t *testing.T) {
 	for _, name := range []string{"", "churn", "cluster", "faults", "memory", "registry", "run",
-		"snowball"} {
+		"snowball", "store"} {
 		code, stdout, _ := cachebench(t.Context(), strings.Fields(name+" --help")...)
 		assert.Equal(t, exitOK, code, name)
 		lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
