@@ -102,7 +102,8 @@ func (p *pending[K, V]) putLocked(op *pendingOp[K, V]) {
 		}
 		*op = pendingOp[K, V]{key: op.key, id: op.id, seq: op.seq}
 	}
-	if op.kind == opDelete && (old == nil || old.kind != opDelete) && p.deletes >= deletesPerWrite*p.most {
+	if op.kind == opDelete && (old == nil || old.kind != opDelete) &&
+		p.deletes >= deletesPerWrite*p.most {
 		p.invalidateLocked("")
 		return
 	}
@@ -421,8 +422,8 @@ func (p *pending[K, V]) end(b *pendingBatch[K, V], err error) {
 	}
 }
 
-// settle removes op, which was sent. If it has failed and deletes is true, a delete takes its place:
-// what is stored for the key is older. mu is held.
+// settle removes op, which was sent. If it has failed and deletes is true, a delete takes its
+// place: what is stored for the key is older. mu is held.
 func (p *pending[K, V]) settle(op *pendingOp[K, V], confirmed, deletes bool) {
 	if p.byKey[op.key] != op {
 		return // there is a newer one

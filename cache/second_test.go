@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -62,7 +63,7 @@ func TestDeploy(t *testing.T) {
 		var l loader
 		const keys = 1000
 		for i := range keys {
-			fetch(t, old, fmt.Sprint(i), l.of(fmt.Sprint("value ", i)))
+			fetch(t, old, strconv.Itoa(i), l.of(fmt.Sprint("value ", i)))
 		}
 		require.NoError(t, old.Close())
 		require.EqualValues(t, keys, l.n.Load())
@@ -71,7 +72,7 @@ func TestDeploy(t *testing.T) {
 		time.Sleep(59 * time.Second)
 		c := newCache(t, o)
 		for i := range keys {
-			require.Equal(t, fmt.Sprint("value ", i), fetch(t, c, fmt.Sprint(i), l.of("new")))
+			require.Equal(t, fmt.Sprint("value ", i), fetch(t, c, strconv.Itoa(i), l.of("new")))
 		}
 		require.EqualValues(t, keys, l.n.Load(), "loaded again")
 		require.EqualValues(t, keys, c.Stats().SecondHits)
@@ -102,7 +103,7 @@ func TestStorageFaults(t *testing.T) {
 				s.SetFault(fault)
 				for i := range 200 {
 					began := time.Now()
-					v, err := c.Fetch(t.Context(), fmt.Sprint(i),
+					v, err := c.Fetch(t.Context(), strconv.Itoa(i),
 						func(context.Context, string) (string, error) {
 							time.Sleep(origin)
 							return "v", nil
@@ -338,7 +339,7 @@ func TestLostLog(t *testing.T) {
 				require.NoError(t, c.Flush(t.Context()))
 				again := newCache(t, o)
 				require.Equal(t, "new", fetch(t, again, "b", mustNotLoad[string, string](t)))
-				require.EqualValues(t, 2, s.Counts().Invalidates, "one for each log")
+				require.Equal(t, 2, s.Counts().Invalidates, "one for each log")
 			})
 		})
 	}
@@ -566,12 +567,12 @@ func TestTooManyDeletes(t *testing.T) {
 		warm(t, c)
 		s.SetFault(cachetest.StorageFault{Err: errors.New("away")})
 		for i := range 1000 {
-			c.Delete(fmt.Sprint(i))
+			c.Delete(strconv.Itoa(i))
 		}
 		require.LessOrEqual(t, c.Stats().SecondPending, 161)
 		s.SetFault(cachetest.StorageFault{})
 		require.NoError(t, c.Flush(t.Context()))
-		require.EqualValues(t, 0, c.Stats().SecondPending)
+		require.Zero(t, c.Stats().SecondPending)
 		again := newCache(t, o)
 		fetch(t, again, "warm too", returns[string]("anew"))
 		require.EqualValues(t, 1, again.Stats().SecondRejected)

@@ -218,7 +218,8 @@ func (r *restore[K, V]) Close() {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		if s.changes.restores--; s.changes.restores == 0 {
+		s.changes.restores--
+		if s.changes.restores == 0 {
 			s.changes = nil
 		}
 		s.mu.Unlock()

@@ -21,9 +21,9 @@ import (
 //     one that Read would return now stores nothing. Delete and each Write change the fence, and so
 //     does the loss of what is stored. Memcached calls this a lease (Nishtala et al., Scaling
 //     Memcache at Facebook, NSDI 2013).
-//   - A log of the invalidated tags, each with a version that only rises. A record holds the version
-//     that Read returned before the record was loaded. The cache does not use a record whose tags
-//     were invalidated at a later version.
+//   - A log of the invalidated tags, each with a version that only rises. A record holds the
+//     version that Read returned before the record was loaded. The cache does not use a record
+//     whose tags were invalidated at a later version.
 type Storage interface {
 	// Read returns the records of keys, which differ, and what the log has at version since or
 	// later. It grants a fence for each key, also for one that has no record. All of it takes one

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// stripes counts hits, misses and stale values so that goroutines on different cores seldom write to
-// the same cache line. A goroutine's stripe is chosen by the address of its stack. That
+// stripes counts hits, misses and stale values so that goroutines on different cores seldom write
+// to the same cache line. A goroutine's stripe is chosen by the address of its stack. That
 // takes an instruction or two, and two goroutines that run at the same time share a
 // stripe with a probability of at most 1/16 per core. (xsync's counter gets the processor
 // from a sync.Pool, which takes longer than the rest of a hit.)

@@ -12,10 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/snowfence/snowfence/internal/valkeytest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-
-	"github.com/snowfence/snowfence/internal/valkeytest"
 )
 
 func TestMain(m *testing.M) {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/table"
@@ -140,7 +141,7 @@ func tables(results []result) []*table.Table {
 
 // reloaded says how many keys were loaded again although the server had them.
 func reloaded(results []result, names []string) string {
-	text := "Keys that the origin was asked for while the server had them, in all rounds:"
+	counts := make([]string, len(names))
 	for i, name := range names {
 		n := 0.0
 		for j := range results {
@@ -151,12 +152,10 @@ func reloaded(results []result, names []string) string {
 				}
 			}
 		}
-		if i > 0 {
-			text += ","
-		}
-		text += fmt.Sprintf(" %s %s", name, human.Count(int(n)))
+		counts[i] = name + " " + human.Count(int(n))
 	}
-	return text + "."
+	return "Keys that the origin was asked for while the server had them, in all rounds: " +
+		strings.Join(counts, ", ") + "."
 }
 
 // show prints the tables.

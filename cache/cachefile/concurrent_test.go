@@ -119,12 +119,13 @@ func TestLoadBesideTraffic(t *testing.T) {
 	returns := func(v string, err error) func(context.Context, string) (string, error) {
 		return func(context.Context, string) (string, error) { return v, err }
 	}
-	for when := range len(keys) {
+	for when := range keys {
 		to := newCache(t, options)
 		to.Set("set", "new")
 		n := 0
 		change := func(string) {
-			if n++; n != when+1 {
+			n++
+			if n != when+1 {
 				return
 			}
 			to.Set("set and deleted", "new")

@@ -156,6 +156,12 @@ func appendBytes(b, data []byte) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(data))), data...)
 }
 
+// A parser reads from the bytes of a payload. After a failure its methods return zeros.
+type parser struct {
+	rest []byte
+	err  error
+}
+
 // entry parses the next entry, which refers to the parser's bytes.
 func (p *parser) entry() (e entry) {
 	e.rest, e.age = cache.Forever, cache.AgeUnknown
@@ -192,12 +198,6 @@ func saved[K comparable, V any](e *entry, key K, value V, passed, atMost time.Du
 }
 
 var errMalformed = errors.New("malformed")
-
-// A parser reads from the bytes of a payload. After a failure its methods return zeros.
-type parser struct {
-	rest []byte
-	err  error
-}
 
 func (p *parser) fail() { p.rest, p.err = nil, errMalformed }
 

@@ -142,7 +142,7 @@ func TestWriteFails(t *testing.T) {
 	generation(c, "old", 20)
 	before := save(t, c, path, texts{})
 	generation(c, "new", 20)
-	for n := range len(before) {
+	for n := range before {
 		o := cachefile.WithWriter(texts{}, func(w io.Writer) io.Writer { return &failing{w, n} })
 		_, err := cachefile.Save(t.Context(), c, path, o)
 		require.ErrorIs(t, err, errFull)

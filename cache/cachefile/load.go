@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -150,7 +151,8 @@ func (r *reader[K, V]) next() (kind byte, payload []byte, skip bool, err error) 
 	case length > r.MaxBytes-r.at && head[8] == blockFrame:
 		return 0, nil, true, nil
 	}
-	frame := append(r.buffer[:frameHeadLen], make([]byte, length)...)
+	frame := slices.Grow(r.buffer[:frameHeadLen], int(length))[:frameHeadLen+length]
+	clear(frame[frameHeadLen:])
 	if int64(cap(frame)) <= 2*blockLen {
 		r.buffer = frame
 	}

@@ -41,7 +41,7 @@ func roundTrip[K comparable, V any](t *testing.T, all map[K]V) {
 	require.Equal(t, all, contents(to))
 	info, err := os.Stat(path)
 	require.NoError(t, err)
-	require.EqualValues(t, loaded.Bytes, info.Size())
+	require.Equal(t, loaded.Bytes, info.Size())
 }
 
 func TestKindsOfKeysAndValues(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -281,7 +282,7 @@ func testManyCalls(t *testing.T, a, b cache.Storage) {
 				r, err := s.Read(ctx, []string{"k"}, 0)
 				if err == nil && r.Stored[0].Data == nil {
 					mu.Lock()
-					value := fmt.Sprint(source)
+					value := strconv.Itoa(source)
 					mu.Unlock()
 					err = s.Write(ctx, []cache.Record{
 						{Key: "k", Data: []byte(value), Fence: r.Stored[0].Fence},
@@ -297,7 +298,7 @@ func testManyCalls(t *testing.T, a, b cache.Storage) {
 	for range 30 {
 		mu.Lock()
 		source++
-		want := fmt.Sprint(source)
+		want := strconv.Itoa(source)
 		mu.Unlock()
 		deleteStored(t, a, "k")
 		if got := readStorage(t, b, 0, "k").Stored[0].Data; got != nil && string(got) != want {

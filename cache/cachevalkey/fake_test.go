@@ -148,11 +148,12 @@ func readCommand(r *bufio.Reader) ([]string, error) {
 func bulk(s string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(s), s) }
 
 func bulks(s ...string) string {
-	b := fmt.Sprintf("*%d\r\n", len(s))
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(s))
 	for _, s := range s {
-		b += bulk(s)
+		b.WriteString(bulk(s))
 	}
-	return b
+	return b.String()
 }
 
 // healthy answers as a server that has a record for each key, which is the key, and an empty log.

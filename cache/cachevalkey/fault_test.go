@@ -69,7 +69,7 @@ func TestHangingServer(t *testing.T) {
 		// The first caller has longer than the others. They must not have to wait with it.
 		first, leave := context.WithCancel(within(t))
 		ctx, cancel := context.WithTimeout(within(t), 50*time.Millisecond)
-		defer cancel()
+		t.Cleanup(cancel)
 		firstDone := make(chan error, 1)
 		go func() {
 			_, err := s.Read(first, []string{"k"}, 0)
@@ -363,13 +363,14 @@ func TestCluster(t *testing.T) {
 	require.NotZero(t, found)
 	require.Less(t, found, len(keys))
 	for i, stored := range r.Stored {
-		if stored.Data == nil {
-			_, err := b.Read(within(t), keys[i:i+1], 0)
-			require.Error(t, err)
-			require.Error(t, b.Write(within(t), []cache.Record{{Key: keys[i]}}))
-			require.Error(t, b.Delete(within(t), keys[i:i+1]))
-			break
+		if stored.Data != nil {
+			continue
 		}
+		_, err := b.Read(within(t), keys[i:i+1], 0)
+		require.Error(t, err)
+		require.Error(t, b.Write(within(t), []cache.Record{{Key: keys[i]}}))
+		require.Error(t, b.Delete(within(t), keys[i:i+1]))
+		break
 	}
 	// The key is one of a server that is up.
 	eventually(t, func() error { return a.Delete(within(t), []string{"without one"}) })
@@ -412,7 +413,7 @@ func eventually(tb testing.TB, f func() error) {
 	tb.Helper()
 	ctx := within(tb)
 	for err := f(); err != nil; err = f() {
-		require.NoError(tb, ctx.Err(), err)
+		require.NotErrorIs(tb, ctx.Err(), context.DeadlineExceeded, err)
 		time.Sleep(10 * time.Millisecond)
 	}
 }

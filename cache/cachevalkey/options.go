@@ -91,7 +91,7 @@ func (o Options) withDefaults() Options {
 
 // validate returns an *OptionError for the first field that has a bad value, if any. It is called
 // after withDefaults.
-func (o *Options) validate() error {
+func (o Options) validate() error {
 	bad := func(field string, value any, want string) error { return &OptionError{field, value, want} }
 	c := &o.Client
 	switch {

@@ -1,6 +1,7 @@
 package cachevalkey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -173,7 +174,7 @@ func (r *reading) stored() ([]cache.Stored, error) {
 		switch {
 		case err == nil:
 			stored[i] = parseValue(value)
-		case valkey.IsValkeyNil(err) && (r.full == nil || !r.full[i]):
+		case valkey.IsValkeyNil(err) && (i >= len(r.full) || !r.full[i]):
 			stored[i].Fence = r.lease
 		case valkey.IsValkeyNil(err):
 			stored[i].Fence = noFence
@@ -183,9 +184,8 @@ func (r *reading) stored() ([]cache.Stored, error) {
 			return nil, fmt.Errorf("%w: %w", ErrServerTooOld, err)
 		default:
 			stored[i].Fence = noFence
-			if failed++; first == nil {
-				first = err
-			}
+			failed++
+			first = cmp.Or(first, err)
 		}
 	}
 	if failed > 0 && failed == len(stored) {
@@ -267,9 +267,8 @@ func (s *Storage) writeOn(ctx context.Context, c valkey.Client, records []cache.
 	var first error
 	var again []cache.Record
 	fail := func(err error) {
-		if failed++; first == nil {
-			first = err
-		}
+		failed++
+		first = cmp.Or(first, err)
 	}
 	for i, result := range send(write.brief, possible) {
 		switch err := result.Error(); {

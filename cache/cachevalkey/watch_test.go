@@ -67,8 +67,9 @@ func (l *listener) until(tb testing.TB, cond func() bool) {
 		case <-changed:
 		case <-ctx.Done():
 			l.mu.Lock()
-			defer l.mu.Unlock()
-			tb.Fatalf("keys %q, tags %q, all %d", l.keys, l.tags, l.all)
+			text := fmt.Sprintf("keys %q, tags %q, all %d", l.keys, l.tags, l.all)
+			l.mu.Unlock()
+			tb.Fatal(text)
 		}
 	}
 }

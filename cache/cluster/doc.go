@@ -14,8 +14,8 @@
 //  1. It looks up the key's owner in local memory: the holder of the key's name in the registry.
 //     If nobody holds the name, the owner is the member that rendezvous hashing chooses. That is
 //     the same one on all nodes.
-//  2. If that is this node, it calls [Options].Load, and stores the value. If the cache has a second
-//     level (SecondLevel of [Options].Cache), it asks that first.
+//  2. If that is this node, it calls [Options].Load, and stores the value. If the cache has a
+//     second level (SecondLevel of [Options].Cache), it asks that first.
 //  3. If it is another node, it asks that one over HTTP, which takes steps 1 and 2. The value is
 //     kept as a copy for [Options].CopyTTL, but no longer than the owner keeps it.
 //  4. If that node names another owner, it asks that one, once.

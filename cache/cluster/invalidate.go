@@ -12,8 +12,8 @@ import (
 // nil, every member that this node sees has done so: no Fetch that begins later on any of them
 // returns a value that was loaded before Delete was called.
 //
-// With a second level (Options.Cache), Delete first removes the record there, for the Timeout of the
-// second level at most. If it can't be reached, the delete goes on, and once the record has been
+// With a second level (Options.Cache), Delete first removes the record there, for the second
+// level's Timeout at most. If it can't be reached, the delete goes on, and once the record has been
 // removed the nodes remove the key once more: an owner may have loaded the record in between.
 //
 // Then Delete removes the key here at once, and waits for the other members until ctx ends. If one

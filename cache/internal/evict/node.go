@@ -67,8 +67,11 @@ func (n *Node) takeUses() uint32 {
 // UsedBefore reports whether n's last noted use, or else its insertion, was earlier than o's.
 // Both must be in the same shard.
 func (n *Node) UsedBefore(o *Node) bool {
-	return int32(atomic.LoadUint32(&n.mark)&^usesMax-atomic.LoadUint32(&o.mark)&^usesMax) < 0 //nolint:gosec // wraps
+	last, others := atomic.LoadUint32(&n.mark)&^usesMax, atomic.LoadUint32(&o.mark)&^usesMax
+	return int32(last-others) < 0 //nolint:gosec // wraps
 }
 
 // UntouchedSince reports whether n was reset at now, and no use was noted since.
-func (n *Node) UntouchedSince(now uint32) bool { return atomic.LoadUint32(&n.mark) == now<<usesBits }
+func (n *Node) UntouchedSince(now uint32) bool {
+	return atomic.LoadUint32(&n.mark) == now<<usesBits
+}

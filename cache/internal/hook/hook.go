@@ -80,9 +80,10 @@ type Store[K comparable, V any] interface {
 		fetch func(ctx context.Context, keys []K, results []Loaded[V]),
 	)
 
-	// RemoveSecond deletes keys in the second level and invalidates tags; "" stands for everything. It
-	// waits until the second level has confirmed that, or for its Timeout, or until ctx ends, and
-	// reports whether it has. It does not wait while the second level is down. What it has not is tried again until it has. It requires a second level.
+	// RemoveSecond deletes keys in the second level and invalidates tags; "" stands for everything.
+	// It waits until the second level has confirmed that, or for its Timeout, or until ctx ends,
+	// and reports whether it has. It does not wait while the second level is down. What was not
+	// confirmed is tried again until it is. It requires a second level.
 	RemoveSecond(ctx context.Context, keys []K, tags []string) (confirmed bool)
 
 	// Spread sets results to the result of each of keys, for which a fetch function of FetchMany

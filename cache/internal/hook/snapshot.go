@@ -58,6 +58,7 @@ type Restore[K comparable, V any] interface {
 // A Fit tells whether an entry that was added to a Restore can be stored.
 type Fit uint8
 
+// The answers.
 const (
 	Fits     Fit = iota
 	Gone         // neither its TTL nor StaleFor has time left

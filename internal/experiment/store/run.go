@@ -105,13 +105,19 @@ func runLevel(
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.origin.Close()) }()
+	defer func() {
+		for i := range r.processes {
+			if p := r.processes[i].Load(); p != nil {
+				err = errors.Join(err, r.stop(p))
+			}
+		}
+	}()
 	for i := range r.processes {
 		made, err := r.start()
 		if err != nil {
 			return nil, err
 		}
 		r.processes[i].Store(made)
-		defer func() { err = errors.Join(err, r.stop(r.processes[i].Load())) }()
 	}
 	r.clock = pace.Start()
 	var workers sync.WaitGroup

@@ -20,9 +20,9 @@ func (l *Level) title() string {
 }
 
 func times(name, meaning string, part int) lab.Measure[*Level] {
-	return lab.Measure[*Level]{Name: name, Meaning: meaning + "; the median, the 99th percentile and " +
-		"the longest",
-		Of: func(l *Level) table.Cell { return l.Times[part].Cell() }}
+	return lab.Measure[*Level]{Name: name,
+		Meaning: meaning + "; the median, the 99th percentile and the longest",
+		Of:      func(l *Level) table.Cell { return l.Times[part].Cell() }}
 }
 
 func counted(name, meaning, of string) lab.Measure[*Level] {
@@ -51,9 +51,9 @@ var measures = []lab.Measure[*Level]{
 	times("time during", "the same while the server was disturbed", during),
 	times("time after", "the same from its end to the deploy", after),
 	times("time from the deploy on", "the same from the deploy on", deployed),
-	{Name: "time of a load", Meaning: "how long the origin took; the median, the 99th percentile and " +
-		"the longest",
-		Of: func(l *Level) table.Cell { return l.Origin.Cell() }},
+	{Name: "time of a load",
+		Meaning: "how long the origin took; the median, the 99th percentile and the longest",
+		Of:      func(l *Level) table.Cell { return l.Origin.Cell() }},
 	counted("found in the second level", "keys that a load has found there", "hits"),
 	counted("not found", "keys that it has not, or not in time", "misses"),
 	counted("written", "values that were written behind", "writes"),
@@ -96,8 +96,9 @@ func (r *Result) checks(p *Params) (checks []report.Check) {
 		without.Renewed)
 	most := float64(with.Origin.P99) + (cache.DefaultStorageSoftTimeout + scheduling).Seconds()
 	check("a broken server delays callers by the soft time-out at most",
-		float64(with.Times[during].P99) <= most, "99 %% of the callers waited for at most %s; wanted: %s, "+
-			"the origin's and %v", human.Seconds(float64(with.Times[during].P99)), human.Seconds(most),
+		float64(with.Times[during].P99) <= most,
+		"99 %% of the callers waited for at most %s; wanted: %s, the origin's and %v",
+		human.Seconds(float64(with.Times[during].P99)), human.Seconds(most),
 		cache.DefaultStorageSoftTimeout+scheduling)
 	if p.Disturb != none {
 		check("the server is used again", with.Settled.Exists() &&
