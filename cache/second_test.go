@@ -457,6 +457,8 @@ func TestPendingServes(t *testing.T) {
 		c.Set("b", "v") // evicts a
 		require.Equal(t, "new", fetch(t, c, "a", mustNotLoad[string, string](t)))
 		require.Equal(t, 1, s.Counts().ReadKeys-2)
+		s.SetFault(cachetest.StorageFault{})
+		require.NoError(t, c.Flush(t.Context()))
 	})
 }
 

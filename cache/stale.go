@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -37,9 +38,9 @@ func (c *Cache[K, V]) noteFailure(e *entry[K, V], err error, d time.Duration) {
 	}
 }
 
-// lateFor is the time for which callers get a stale value at once after the key's load was found to
-// be late. So while a load hangs, most callers do not ask the courier, which now and then starts
-// another one.
+// lateFor bounds the time for which callers get a stale value at once after the key's load was
+// found to be late; it is SoftTimeout, if that is less. So while a load hangs, most callers do not
+// ask the courier, which now and then starts another one.
 const lateFor = 10 * time.Millisecond
 
 // recentFailure returns the error of the last load of e's key if that has failed less than
@@ -194,7 +195,7 @@ func (c *Cache[K, V]) fallbackAfter(
 	switch {
 	case ctx.Err() != nil:
 	case errors.Is(err, courier.ErrLate):
-		c.noteFailure(a.entry, err, lateFor)
+		c.noteFailure(a.entry, err, min(lateFor, cmp.Or(c.softTimeout, lateFor)))
 	default:
 		c.noteFailure(a.entry, err, c.staleRetry)
 	}
