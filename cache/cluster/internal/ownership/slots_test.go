@@ -179,7 +179,7 @@ func TestSlotsInARollingRestart(t *testing.T) {
 	even(t, nodes...)
 	for i := range nodes {
 		others := slices.Delete(slices.Clone(nodes), i, i+1)
-		before, owners := claimed(others...), make(map[string]string)
+		before, owners := claimed(others...), make(map[any]string)
 		for _, n := range others {
 			n.lostKeys.Clear()
 			for i := range 1000 {
@@ -193,7 +193,7 @@ func TestSlotsInARollingRestart(t *testing.T) {
 		require.EqualValues(t, testSlots/3, claimed(others...)-before, "its slots went to the others")
 		for _, n := range others { // two may claim a slot that is free: then one loses it
 			n.lostKeys.Range(func(key, _ any) bool {
-				require.NotEqual(t, n.r.NodeName(), owners[key.(string)], "none of theirs moved")
+				require.NotEqual(t, n.r.NodeName(), owners[key], "none of theirs moved")
 				return true
 			})
 		}
