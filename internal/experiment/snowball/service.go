@@ -100,8 +100,8 @@ func (v *service) run(ctx context.Context) (*Run, error) {
 	}
 	sampler.run(ctx) // until the end
 	ran := min(v.Now(), v.params.Duration)
+	generator.Wait() // on a busy machine it may still have to offer the last events
 	stop()
-	generator.Wait()
 	dead := v.probe(ctx)
 	loads := v.origin.Stats().Loads
 	// What hangs has to be let go before workers return that a library leaves no other way out, and
