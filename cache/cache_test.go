@@ -43,36 +43,35 @@ func TestGetSetDelete(t *testing.T) {
 
 // A nil or zero value is a value like any other.
 func TestNilValues(t *testing.T) {
-	c := newCache(t, cache.Options[string, *int]{})
+	c := newCache(t, cache.Options[string, []byte]{})
 	c.Set("set", nil)
-	v, err := c.Fetch(t.Context(), "loaded", returns[string, *int](nil))
+	v, err := c.Fetch(t.Context(), "loaded", returns[string, []byte](nil))
 	require.NoError(t, err)
 	require.Nil(t, v)
 	for _, key := range []string{"set", "loaded"} {
 		v, ok := c.Get(key)
 		require.True(t, ok, key)
 		require.Nil(t, v)
-		_, err = c.Fetch(t.Context(), key, mustNotLoad[string, *int](t))
+		_, err = c.Fetch(t.Context(), key, mustNotLoad[string, []byte](t))
 		require.NoError(t, err)
 	}
 
-	d := newCache(t, cache.Options[string, error]{})
-	d.Set("", nil)
-	_, ok := d.Get("")
-	require.True(t, ok, "the zero key with a nil interface")
+	c.Set("", nil)
+	_, ok := c.Get("")
+	require.True(t, ok, "the zero key")
 }
 
 // NaN can't be found again, so it is never stored.
 func TestNaN(t *testing.T) {
 	nan := math.NaN()
-	c := newCache(t, cache.Options[float64, int]{})
+	c := newCache(t, cache.Options[any, int]{})
 	c.Set(nan, 1)
 	c.SetTTL(nan, 1, time.Hour)
 	_, ok := c.Get(nan)
 	require.False(t, ok)
 	loads := 0
 	for range 3 {
-		v, err := c.Fetch(t.Context(), nan, func(context.Context, float64) (int, error) {
+		v, err := c.Fetch(t.Context(), nan, func(context.Context, any) (int, error) {
 			loads++
 			return loads, nil
 		})
@@ -85,7 +84,7 @@ func TestNaN(t *testing.T) {
 	require.Zero(t, c.Loads())
 
 	c.Set(math.Copysign(0, -1), 7)
-	v, ok := c.Get(0)
+	v, ok := c.Get(0.0)
 	require.True(t, ok, "0 and -0 are equal")
 	require.Equal(t, 7, v)
 }

@@ -12,7 +12,7 @@ import (
 
 // While the origin is down, callers get the last good value, and do not wait for a slow load.
 func ExampleCache_FetchResult() {
-	rates, err := cache.New(cache.Options[string, float64]{
+	stock, err := cache.New(cache.Options[string, int]{
 		TTL:         time.Minute,
 		StaleFor:    24 * time.Hour,
 		SoftTimeout: 10 * time.Millisecond,
@@ -21,25 +21,25 @@ func ExampleCache_FetchResult() {
 		fmt.Println(err)
 		return
 	}
-	defer rates.Close()
+	defer stock.Close()
 	ctx := context.Background()
-	rates.Set("EUR", 1.08)
-	rates.Set("GBP", 1.27)
-	rates.Expire("EUR") // as if a minute had passed
-	rates.Expire("GBP")
+	stock.Set("tea", 108)
+	stock.Set("milk", 27)
+	stock.Expire("tea") // as if a minute had passed
+	stock.Expire("milk")
 
-	r, err := rates.FetchResult(ctx, "EUR", func(context.Context, string) (float64, error) {
-		return 0, errors.New("the bank is down")
+	r, err := stock.FetchResult(ctx, "tea", func(context.Context, string) (int, error) {
+		return 0, errors.New("the warehouse is down")
 	})
 	fmt.Println(r.Value, r.Stale, r.Err, err)
-	r, err = rates.FetchResult(ctx, "GBP", func(ctx context.Context, _ string) (float64, error) {
+	r, err = stock.FetchResult(ctx, "milk", func(ctx context.Context, _ string) (int, error) {
 		<-ctx.Done() // hangs until the cache is closed
 		return 0, ctx.Err()
 	})
 	fmt.Println(r.Value, r.Stale, r.Err, err)
 	// Output:
-	// 1.08 true the bank is down <nil>
-	// 1.27 true courier: the flight is late <nil>
+	// 108 true the warehouse is down <nil>
+	// 27 true courier: the flight is late <nil>
 }
 
 // The cache remembers that there is no record, but not as a value.
@@ -132,21 +132,20 @@ func ExampleCache_Update() {
 
 // A writer knows the author, and not the pages that the author is on.
 func ExampleCache_InvalidateTag() {
-	type page struct{ title, author string }
-	pages, err := cache.New(cache.Options[string, page]{
-		Tags: func(_ string, p page) []string { return []string{"author:" + p.author} },
+	authors, err := cache.New(cache.Options[string, string]{
+		Tags: func(_, author string) []string { return []string{"author:" + author} },
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer pages.Close()
+	defer authors.Close()
 
-	pages.Set("/notes", page{"Notes", "Ada"})
-	pages.Set("/letters", page{"Letters", "Ada"})
-	pages.Set("/nanoseconds", page{"Nanoseconds", "Grace"})
-	pages.InvalidateTag("author:Ada")
-	for path := range pages.Keys() {
+	authors.Set("/notes", "Ada")
+	authors.Set("/letters", "Ada")
+	authors.Set("/nanoseconds", "Grace")
+	authors.InvalidateTag("author:Ada")
+	for path := range authors.Keys() {
 		fmt.Println(path)
 	}
 	// Output: /nanoseconds

@@ -194,6 +194,10 @@ func (c *Cache[K, V]) Audit() error {
 				bad("shard %d: the set of tag %q has %d entries and is of %q", i, tag, len(set.entries),
 					set.tag)
 			}
+			if room := cap(set.entries); room > max(2*minTagRoom, 5*len(set.entries)) {
+				bad("shard %d: the set of tag %q has room for %d entries and %d of them", i, tag, room,
+					len(set.entries))
+			}
 		}
 		if borne != 0 {
 			bad("shard %d: entries bear %d tags more than the sets have entries", i, borne)

@@ -46,20 +46,21 @@ func TestHitRatio(t *testing.T) {
 
 func compareHitRatio(t *testing.T, name string, capacity int, ids []uint32) {
 	t.Helper()
-	c := newCache(t, cache.Options[uint32, int]{Capacity: capacity, Policy: cache.LRU})
-	lru, err := simplelru.NewLRU[uint32, int](capacity, nil)
+	c := newCache(t, cache.Options[int, int]{Capacity: capacity, Policy: cache.LRU})
+	lru, err := simplelru.NewLRU[int, int](capacity, nil)
 	require.NoError(t, err)
 	hits, lruHits := 0, 0
 	for _, id := range ids {
-		if _, ok := c.Get(id); ok {
+		key := int(id)
+		if _, ok := c.Get(key); ok {
 			hits++
 		} else {
-			c.Set(id, 0)
+			c.Set(key, 0)
 		}
-		if _, ok := lru.Get(id); ok {
+		if _, ok := lru.Get(key); ok {
 			lruHits++
 		} else {
-			lru.Add(id, 0)
+			lru.Add(key, 0)
 		}
 	}
 	got := 100 * float64(hits) / float64(len(ids))

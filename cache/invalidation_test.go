@@ -188,7 +188,7 @@ func TestNoStaleValueAfterInvalidation(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
 	const keys, workers, rounds = 4, 8, 3000
-	c := newCache(t, cache.Options[int, int64]{TTL: time.Hour, RefreshAt: 1e-9})
+	c := newCache(t, cache.Options[int, int]{TTL: time.Hour, RefreshAt: 1e-9})
 	var clock atomic.Int64
 	var floor [keys]atomic.Int64 // no older stamp may be seen
 	raise := func(k int, stamp int64) {
@@ -203,12 +203,12 @@ func TestNoStaleValueAfterInvalidation(t *testing.T) {
 	for w := range workers {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(w)))
-			load := func(context.Context, int) (int64, error) {
+			load := func(context.Context, int) (int, error) {
 				stamp := clock.Add(1)
 				for range rand.IntN(200) { // not seeded, as the scheduler is not either
 					clock.Load()
 				}
-				return stamp, nil
+				return int(stamp), nil
 			}
 			for range rounds {
 				k := r.IntN(keys)
@@ -219,7 +219,7 @@ func TestNoStaleValueAfterInvalidation(t *testing.T) {
 					raise(k, before)
 				case n == 2:
 					before := clock.Add(1)
-					c.Set(k, math.MaxInt64) // it may take effect after a later stamp, and is never stale
+					c.Set(k, math.MaxInt32) // it may take effect after a later stamp, and is never stale
 					raise(k, before)
 				case n == 3 && r.IntN(10) == 0:
 					before := clock.Add(1)
@@ -228,12 +228,12 @@ func TestNoStaleValueAfterInvalidation(t *testing.T) {
 						raise(k, before)
 					}
 				case n < 8:
-					oldest := floor[k].Load()
+					oldest := int(floor[k].Load())
 					if v, ok := c.Get(k); ok && v < oldest {
 						t.Errorf("key %d: Get returned stamp %d after an invalidation at %d", k, v, oldest)
 					}
 				default:
-					oldest := floor[k].Load()
+					oldest := int(floor[k].Load())
 					v, err := c.Fetch(t.Context(), k, load)
 					if err != nil || v < oldest {
 						t.Errorf("key %d: Fetch returned stamp %d, %v after an invalidation at %d", k, v, err, oldest)

@@ -130,7 +130,10 @@ func (s lifeScenario) String() string {
 func TestLife(t *testing.T) {
 	scenarios := lifeScenarios()
 	share := len(scenarios) / 5
-	if raceEnabled || testing.Short() {
+	switch {
+	case raceEnabled && testing.Short():
+		share /= 15
+	case raceEnabled || testing.Short():
 		share /= 5
 	}
 	seed := rand.Uint64()

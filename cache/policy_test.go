@@ -27,22 +27,22 @@ func TestDefaultPolicyIsNeverTheWrongOne(t *testing.T) {
 	}
 	popular, err := workload.NewZipf(100_000, 1.01)
 	require.NoError(t, err)
-	next := uint32(1 << 20)
-	fresh := func() uint32 {
+	next := int(1 << 20)
+	fresh := func() int {
 		next++
 		return next
 	}
-	recent := make([]uint32, 2000)
-	loads := map[string]func(i int) uint32{
-		"popular": func(int) uint32 { return uint32(popular.Draw(r)) }, //nolint:gosec // below 100,000
-		"loop":    func(i int) uint32 { return uint32(i % 8000) },      //nolint:gosec // small
-		"scans": func(i int) uint32 {
+	recent := make([]int, 2000)
+	loads := map[string]func(i int) int{
+		"popular": func(int) int { return int(popular.Draw(r)) }, //nolint:gosec // below 100,000
+		"loop":    func(i int) int { return int(i % 8000) },      //nolint:gosec // small
+		"scans": func(i int) int {
 			if i/5000%2 == 0 {
-				return uint32(popular.Draw(r)) //nolint:gosec // below 100,000
+				return int(popular.Draw(r)) //nolint:gosec // below 100,000
 			}
 			return fresh()
 		},
-		"recent": func(int) uint32 {
+		"recent": func(int) int {
 			at := r.IntN(len(recent))
 			if r.IntN(3) == 0 {
 				recent[at] = fresh()
@@ -51,13 +51,13 @@ func TestDefaultPolicyIsNeverTheWrongOne(t *testing.T) {
 		},
 	}
 	for name, load := range loads {
-		ids := make([]uint32, requests)
+		ids := make([]int, requests)
 		for i := range ids {
 			ids[i] = load(i)
 		}
 		for _, capacity := range []int{200, 800, 2000} {
 			ratio := func(p cache.Policy) float64 {
-				c := newCache(t, cache.Options[uint32, int]{Capacity: capacity, Policy: p})
+				c := newCache(t, cache.Options[int, int]{Capacity: capacity, Policy: p})
 				hits := 0
 				for _, id := range ids {
 					if _, ok := c.Get(id); ok {
@@ -68,7 +68,7 @@ func TestDefaultPolicyIsNeverTheWrongOne(t *testing.T) {
 				}
 				return 100 * float64(hits) / float64(len(ids))
 			}
-			var none cache.Options[uint32, int]
+			var none cache.Options[int, int]
 			got, lru, tiny := ratio(none.Policy), ratio(cache.LRU), ratio(cache.TinyLFU)
 			what := fmt.Sprintf("%s, %d entries: %.2f %%, LRU %.2f %%, TinyLFU %.2f %%", name, capacity,
 				got, lru, tiny)

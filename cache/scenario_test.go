@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -62,7 +63,7 @@ func runScenario(t *testing.T, p *snowball.Params) {
 	o, err := origin.New(cfg)
 	require.NoError(t, err)
 
-	c := newCache(t, cache.Options[uint64, []byte]{
+	c := newCache(t, cache.Options[string, string]{
 		Capacity: p.Capacity, TTL: p.TTL, TTLJitter: p.Jitter,
 		Courier: []courier.Option{courier.WithTimeout(p.FetchTimeout),
 			courier.WithMaxConcurrent(p.MaxConcurrent)},
@@ -74,10 +75,11 @@ func runScenario(t *testing.T, p *snowball.Params) {
 		healthy++
 	}
 
+	name := func(key uint64) string { return strconv.FormatUint(key, 10) }
 	// herd makes all workers of the scenario fetch one key, each with the
 	// scenario's patience.
-	herd := func(key uint64, check func(v []byte, err error, took time.Duration)) {
-		c.Delete(key)
+	herd := func(key uint64, check func(v string, err error, took time.Duration)) {
+		c.Delete(name(key))
 		loads := o.KeyLoads(key)
 		ctx, cancel := context.WithTimeout(t.Context(), p.Timeout)
 		defer cancel()
@@ -86,7 +88,10 @@ func runScenario(t *testing.T, p *snowball.Params) {
 		for range p.Workers {
 			wg.Go(func() {
 				began := time.Now()
-				v, err := c.Fetch(ctx, key, o.Load)
+				v, err := c.Fetch(ctx, name(key), func(ctx context.Context, _ string) (string, error) {
+					v, err := o.Load(ctx, key)
+					return string(v), err
+				})
 				took := time.Since(began)
 				mu.Lock()
 				defer mu.Unlock()
@@ -96,10 +101,10 @@ func runScenario(t *testing.T, p *snowball.Params) {
 		wg.Wait()
 		require.Equal(t, loads+1, o.KeyLoads(key), "loads of key %d", key)
 	}
-	good := func(key uint64) func([]byte, error, time.Duration) {
-		return func(v []byte, err error, took time.Duration) {
+	good := func(key uint64) func(string, error, time.Duration) {
+		return func(v string, err error, took time.Duration) {
 			if err == nil {
-				err = o.Check(key, v)
+				err = o.Check(key, []byte(v))
 			}
 			if err != nil || took != latency {
 				t.Errorf("key %d: %v after %v", key, err, took)
@@ -116,8 +121,8 @@ func runScenario(t *testing.T, p *snowball.Params) {
 	strikes := p.Fault.Rate > 0
 	for time.Since(began) < p.End-time.Second && c.Stats().Courier.AbandonedTotal < 4 {
 		if strikes {
-			herd(faulty, func(v []byte, err error, took time.Duration) { checkFault(t, p, v, err, took) })
-			_, ok := c.Get(faulty)
+			herd(faulty, func(v string, err error, took time.Duration) { checkFault(t, p, v, err, took) })
+			_, ok := c.Get(name(faulty))
 			if p.Fault.Kind != origin.FaultSlow {
 				require.False(t, ok, "nothing is stored")
 			}
@@ -135,7 +140,7 @@ func runScenario(t *testing.T, p *snowball.Params) {
 }
 
 // checkFault checks the result of one caller against the scenario's fault.
-func checkFault(t *testing.T, p *snowball.Params, v []byte, err error, took time.Duration) {
+func checkFault(t *testing.T, p *snowball.Params, v string, err error, took time.Duration) {
 	t.Helper()
 	within, ok := latency, false
 	var panicked *courier.PanicError

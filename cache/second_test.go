@@ -619,8 +619,8 @@ func TestSecondLevelOptions(t *testing.T) {
 		require.ErrorAs(t, err, &bad, field)
 		require.Equal(t, "SecondLevel."+field, bad.Field)
 	}
-	_, err := cache.New(cache.Options[struct{ a int }, string]{
-		SecondLevel: cache.SecondLevel[struct{ a int }, string]{Storage: s},
+	_, err := cache.New(cache.Options[bigKey, int]{
+		SecondLevel: cache.SecondLevel[bigKey, int]{Storage: s},
 	})
 	var bad *cache.OptionError
 	require.ErrorAs(t, err, &bad)

@@ -45,9 +45,9 @@ type secondModel struct {
 	t       *testing.T
 	rand    *rand.Rand
 	storage *cachetest.Storage
-	caches  []*cache.Cache[int, int64]
+	caches  []*cache.Cache[int, int]
 	present [secondModelKeys]atomic.Int64 // the version that the origin has
-	least   [2][secondModelKeys]int64     // the oldest version that a Fetch may give
+	least   [2][secondModelKeys]int       // the oldest version that a Fetch may give
 	unsent  [2]bool                       // a Set may not have reached the second level
 	fetches sync.WaitGroup
 	away    atomic.Bool // the origin fails
@@ -59,14 +59,14 @@ func newSecondModel(t *testing.T, seed uint64) *secondModel {
 		t: t, rand: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // no secret
 		storage: cachetest.NewStorage(t),
 	}
-	o := cache.Options[int, int64]{
+	o := cache.Options[int, int]{
 		TTL: time.Second, TTLJitter: 0.1, Capacity: 1 + m.rand.IntN(6),
-		Tags:         func(key int, _ int64) []string { return []string{"all", tagOf(key)} },
+		Tags:         func(key int, _ int) []string { return []string{"all", tagOf(key)} },
 		StaleFor:     []time.Duration{0, 10 * time.Second}[m.rand.IntN(2)],
 		RefreshAt:    []float64{0, 0.5}[m.rand.IntN(2)],
 		StaleRetry:   0,
 		NotFoundTTL:  []time.Duration{0, time.Second}[m.rand.IntN(2)],
-		SecondLevel:  cache.SecondLevel[int, int64]{MaxPending: []int{0, 3}[m.rand.IntN(2)]},
+		SecondLevel:  cache.SecondLevel[int, int]{MaxPending: []int{0, 3}[m.rand.IntN(2)]},
 		ShedAbove:    0,
 		NoCompaction: false,
 	}
@@ -79,8 +79,8 @@ func newSecondModel(t *testing.T, seed uint64) *secondModel {
 
 func tagOf(key int) string { return fmt.Sprint("tag ", key%2) }
 
-func (m *secondModel) load(_ context.Context, key int) (int64, error) {
-	v := m.present[key].Load()
+func (m *secondModel) load(_ context.Context, key int) (int, error) {
+	v := int(m.present[key].Load())
 	time.Sleep(time.Duration(key) * 30 * time.Millisecond)
 	switch {
 	case m.away.Load():
@@ -91,8 +91,8 @@ func (m *secondModel) load(_ context.Context, key int) (int64, error) {
 	return v, nil
 }
 
-func (m *secondModel) loadMany(ctx context.Context, keys []int) (map[int]int64, error) {
-	values := make(map[int]int64)
+func (m *secondModel) loadMany(ctx context.Context, keys []int) (map[int]int, error) {
+	values := make(map[int]int)
 	for _, key := range keys {
 		switch v, err := m.load(ctx, key); {
 		case err == nil:
@@ -121,7 +121,7 @@ func (m *secondModel) step() {
 			case 0:
 				c.Delete(key)
 			case 1:
-				c.Update(key, func(v int64, _ bool) (int64, cache.Op) { return v, cache.Remove })
+				c.Update(key, func(v int, _ bool) (int, cache.Op) { return v, cache.Remove })
 			default:
 				c.SetTTL(key, 0, -1)
 			}
@@ -138,7 +138,7 @@ func (m *secondModel) step() {
 		}
 		m.remove(of, func(int) bool { return true }, c.Clear)
 	case n < 82:
-		c.Set(key, m.present[key].Load())
+		c.Set(key, int(m.present[key].Load()))
 		m.unsent[of] = !m.flush(c)
 	case n < 90:
 		m.storage.SetFault([]cachetest.StorageFault{
@@ -160,7 +160,7 @@ func (m *secondModel) step() {
 }
 
 // flush reports whether c's changes have reached the second level, and the notices the other cache.
-func (m *secondModel) flush(c *cache.Cache[int, int64]) bool {
+func (m *secondModel) flush(c *cache.Cache[int, int]) bool {
 	ctx, cancel := context.WithTimeout(m.t.Context(), time.Duration(m.rand.Int64N(int64(time.Second))))
 	defer cancel()
 	if c.Flush(ctx) != nil {
@@ -172,9 +172,9 @@ func (m *secondModel) flush(c *cache.Cache[int, int64]) bool {
 
 // remove calls f, which deletes the keys for which is returns true.
 func (m *secondModel) remove(of int, is func(key int) bool, f func()) {
-	var now [secondModelKeys]int64
+	var now [secondModelKeys]int
 	for key := range now {
-		now[key] = m.present[key].Load()
+		now[key] = int(m.present[key].Load())
 	}
 	f()
 	forbid := func(of int) {
@@ -228,7 +228,7 @@ func (m *secondModel) end() {
 		require.NoError(m.t, c.Flush(m.t.Context()))
 		for key := range secondModelKeys {
 			v, err := c.Fetch(m.t.Context(), key, m.load)
-			if want := m.present[key].Load(); want%7 != 6 {
+			if want := int(m.present[key].Load()); want%7 != 6 {
 				require.NoError(m.t, err)
 				require.Equal(m.t, want, v, "cache %d, key %d", of, key)
 			}

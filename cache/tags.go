@@ -13,6 +13,10 @@ type tagSet[K comparable, V any] struct {
 	entries []*entry[K, V]
 }
 
+// minTagRoom is the room below which the set of a tag does not shrink. It is small, since there can be
+// as many tags as entries: many tags that each had many entries once must not keep that room.
+const minTagRoom = 16
+
 // A tagRef is the place of an entry in a tagSet.
 type tagRef[K comparable, V any] struct {
 	set *tagSet[K, V]
@@ -54,7 +58,7 @@ func (s *shard[K, V]) untag(e *entry[K, V]) {
 			}
 		}
 		set.entries = set.entries[:last]
-		if last < cap(set.entries)/4 && cap(set.entries) >= minShrinkSize {
+		if last < cap(set.entries)/4 && cap(set.entries) > minTagRoom {
 			set.entries = append(make([]*entry[K, V], 0, 2*last), set.entries...)
 		}
 		if last == 0 && s.tags[set.tag] == set {

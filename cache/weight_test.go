@@ -15,11 +15,13 @@ import (
 
 const mib = 1 << 20
 
-func weighted(tb testing.TB, budget uint64) *cache.Cache[int, uint32] {
+func weightOf(_, v int) uint32 { return uint32(v) } //nolint:gosec // small
+
+func weighted(tb testing.TB, budget uint64) *cache.Cache[int, int] {
 	tb.Helper()
-	return newCache(tb, cache.Options[int, uint32]{
+	return newCache(tb, cache.Options[int, int]{
 		MaxWeight: budget,
-		Weigher:   func(_ int, v uint32) uint32 { return v },
+		Weigher:   weightOf,
 	})
 }
 
@@ -36,7 +38,7 @@ func TestWeightBudgetIsHeld(t *testing.T) {
 				w = r.Uint64N(budget + 1)
 			}
 			k := r.IntN(5000)
-			c.Set(k, uint32(w))
+			c.Set(k, int(w))
 			if got := c.Weight(); got > int64(budget) {
 				t.Fatalf("weight %d after %d sets, at most %d", got, i+1, budget)
 			}
@@ -61,7 +63,7 @@ func TestEntryHeavierThanItsShardsShare(t *testing.T) {
 		c.Set(i, 1024)
 	}
 	require.Equal(t, int64(8*mib), c.Weight())
-	for _, w := range []uint32{2 * mib, 7 * mib, 8 * mib} {
+	for _, w := range []int{2 * mib, 7 * mib, 8 * mib} {
 		c.Set(-1, w)
 		require.LessOrEqual(t, c.Weight(), int64(8*mib))
 		v, ok := c.Get(-1)
@@ -87,9 +89,9 @@ func TestEntryHeavierThanTheBudget(t *testing.T) {
 	_, ok := c.Get(1)
 	require.False(t, ok, "the older value is outdated")
 	require.Equal(t, 1, c.Len(), "no other entry was evicted")
-	v, err := c.Fetch(t.Context(), 3, returns[int](uint32(math.MaxUint32)))
+	v, err := c.Fetch(t.Context(), 3, returns[int](math.MaxInt32))
 	require.NoError(t, err)
-	require.Equal(t, uint32(math.MaxUint32), v, "its caller gets it")
+	require.Equal(t, math.MaxInt32, v, "its caller gets it")
 	_, ok = c.Get(3)
 	require.False(t, ok)
 	require.Equal(t, uint64(2), c.Stats().Rejected)
@@ -97,10 +99,10 @@ func TestEntryHeavierThanTheBudget(t *testing.T) {
 }
 
 func TestWeightAndCapacity(t *testing.T) {
-	c := newCache(t, cache.Options[int, uint32]{
+	c := newCache(t, cache.Options[int, int]{
 		Capacity:  10,
 		MaxWeight: 100,
-		Weigher:   func(_ int, v uint32) uint32 { return v },
+		Weigher:   weightOf,
 	})
 	for i := range 50 {
 		c.Set(i, 1)
@@ -152,7 +154,7 @@ func TestSlowWeigher(t *testing.T) {
 }
 
 // perShard returns the number of entries in each shard, without that of except.
-func perShard(c *cache.Cache[int, uint32], except int) []int {
+func perShard(c *cache.Cache[int, int], except int) []int {
 	held := make([]int, c.Shards())
 	for k := range c.All() {
 		if k != except {
@@ -191,10 +193,10 @@ func TestWeightless(t *testing.T) {
 	for _, policy := range []cache.Policy{cache.Adaptive, cache.LRU, cache.TinyLFU} {
 		t.Run(policy.String(), func(t *testing.T) {
 			const n = 1000
-			c := newCache(t, cache.Options[int, uint32]{
+			c := newCache(t, cache.Options[int, int]{
 				Capacity:  n + 1,
 				MaxWeight: 10,
-				Weigher:   func(_ int, v uint32) uint32 { return v },
+				Weigher:   weightOf,
 				Policy:    policy,
 			})
 			for i := range n {

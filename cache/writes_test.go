@@ -115,6 +115,9 @@ func TestSetIfAbsent(t *testing.T) {
 
 // SetCapacity evicts the excess at once, and lets the cache grow.
 func TestSetCapacity(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine, so the race detector finds nothing")
+	}
 	for _, policy := range []cache.Policy{cache.Adaptive, cache.LRU, cache.TinyLFU} {
 		c := newCache(t, cache.Options[int, int]{Capacity: 20_000, Policy: policy})
 		fill := func(n int) {
