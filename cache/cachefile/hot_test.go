@@ -16,10 +16,10 @@ func newZipf(seed uint64) *rand.Zipf {
 }
 
 // serve asks c for n keys, stores those that are missing, and returns the share of hits.
-func serve(c *cache.Cache[uint64, uint64], keys *rand.Zipf, n int) float64 {
+func serve(c *cache.Cache[int, int], keys *rand.Zipf, n int) float64 {
 	hits := 0
 	for range n {
-		key := keys.Uint64()
+		key := int(keys.Uint64()) //nolint:gosec // below 100,001
 		if _, ok := c.Get(key); ok {
 			hits++
 			continue
@@ -38,17 +38,17 @@ func TestHottestFirst(t *testing.T) {
 		t.Run(policy.String(), func(t *testing.T) {
 			path := tempPath(t)
 			keys := newZipf(seed)
-			large := newCache(t, cache.Options[uint64, uint64]{Capacity: 10_000, Policy: policy})
+			large := newCache(t, cache.Options[int, int]{Capacity: 10_000, Policy: policy})
 			serve(large, keys, 200_000)
-			o := cachefile.Options[uint64, uint64]{}
+			o := cachefile.Options[int, int]{}
 			save(t, large, path, o)
 
-			small := cache.Options[uint64, uint64]{Capacity: 1000, Policy: policy}
+			small := cache.Options[int, int]{Capacity: 1000, Policy: policy}
 			warm, loaded, cold := newCache(t, small), newCache(t, small), newCache(t, small)
 			serve(warm, newZipf(seed), 200_000)
 			require.Equal(t, 1000, load(t, loaded, path, o).Entries)
 			const next = 2000
-			share := func(c *cache.Cache[uint64, uint64]) float64 { return serve(c, newZipf(seed+1), next) }
+			share := func(c *cache.Cache[int, int]) float64 { return serve(c, newZipf(seed+1), next) }
 			warmHits, loadedHits, coldHits := share(warm), share(loaded), share(cold)
 			t.Logf("hits: warm %.3f, loaded %.3f, cold %.3f", warmHits, loadedHits, coldHits)
 			require.Greater(t, loadedHits, warmHits-0.03)
