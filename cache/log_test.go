@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/cachetest"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -121,3 +122,24 @@ type hanging struct {
 }
 
 func (h hanging) Enabled(context.Context, slog.Level) bool { <-h.on; return true }
+
+// A value that can't be written to the second level is logged, and its key as the courier shows it.
+func TestLogsUnwritableValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b lockedBuffer
+		o := withStorage(cachetest.NewStorage(t), cache.Options[string, string]{
+			Logger: slog.New(slog.NewTextHandler(&b, nil)),
+		})
+		o.SecondLevel.MaxRecord = 100
+		c := newCache(t, o)
+		warm(t, c)
+		require.Empty(t, b.take())
+		fetch(t, c, "secret", returns[string](strings.Repeat("x", 100)))
+		require.NoError(t, c.Flush(t.Context()))
+		lines := b.take()
+		require.Len(t, lines, 1)
+		require.Contains(t, lines[0], `msg="a value can't be written to the second level"`)
+		require.Contains(t, lines[0], "key=#")
+		require.NotContains(t, lines[0], "secret")
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
 	"runtime"
 	"time"
 
@@ -242,6 +243,8 @@ func (l *SecondLevel[K, V]) validate() error {
 		return bad("Storage", "nil", "a Storage, since other fields are set")
 	case l.Storage == nil:
 		return nil
+	case isNilPointer(l.Storage):
+		return bad("Storage", fmt.Sprintf("a nil %T", l.Storage), "a Storage, or nil for none")
 	case l.Key == nil && name == nil:
 		return bad("Key", "nil", "a function, since K is neither a string nor an integer")
 	case l.Key == nil && l.ParseKey != nil:
@@ -258,6 +261,13 @@ func (l *SecondLevel[K, V]) validate() error {
 		return bad("MaxPending", l.MaxPending, "0 (the default) or more")
 	}
 	return nil
+}
+
+// isNilPointer reports whether s holds a nil pointer, as after an error of a constructor that the
+// caller has ignored.
+func isNilPointer(s Storage) bool {
+	v := reflect.ValueOf(s)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 func (o Options[K, V]) withDefaults() Options[K, V] {

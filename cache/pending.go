@@ -390,7 +390,9 @@ func (p *pending[K, V]) end(b *pendingBatch[K, V], err error) {
 	var keys []K
 	var tags []string
 	p.mu.Lock()
-	p.lastErr = err
+	if p.lastErr == nil || !errors.Is(err, errStorageDown) { // which does not say why
+		p.lastErr = err
+	}
 	if b.invalidated {
 		for tag, seq := range b.tags {
 			if p.tags[tag] != seq {
@@ -461,7 +463,7 @@ func (p *pending[K, V]) flush(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return &flushError{left, errors.Join(context.Cause(ctx), last)}
+			return &flushError{left, context.Cause(ctx), last}
 		}
 		p.mu.Lock()
 	}
@@ -491,12 +493,22 @@ func (p *pending[K, V]) close() {
 
 // A flushError is returned by Flush.
 type flushError struct {
-	left int
-	err  error
+	left int   // keys and tags
+	end  error // of the context
+	last error // of a call of the Storage, or nil
 }
 
 func (e *flushError) Error() string {
-	return fmt.Sprintf("cache: %d changes have not reached the second level: %v", e.left, e.err)
+	text := fmt.Sprintf("cache: %d pending for the second level: %v", e.left, e.end)
+	if e.last != nil {
+		text += "; its last error: " + e.last.Error()
+	}
+	return text
 }
 
-func (e *flushError) Unwrap() error { return e.err }
+func (e *flushError) Unwrap() []error {
+	if e.last == nil {
+		return []error{e.end}
+	}
+	return []error{e.end, e.last}
+}

@@ -23,7 +23,8 @@ const (
 // A SecondLevel configures a level behind the cache, in which values outlive the process. The zero
 // value stands for none; with a Storage, the zero values of the other fields are defaults.
 type SecondLevel[K comparable, V any] struct {
-	// Storage keeps the records. The cache does not close it.
+	// Storage keeps the records, for TTL and StaleFor: without a TTL they have no end. The cache does
+	// not close it; close the cache first.
 	Storage Storage
 
 	// Key returns the key of a record, which must differ for different keys of the cache. nil means
@@ -34,7 +35,8 @@ type SecondLevel[K comparable, V any] struct {
 	ParseKey func(string) (K, bool)
 
 	// Codec turns values into bytes and back. By default []byte and string are stored as they are,
-	// and all other types as JSON. A record of a codec with another name is not used.
+	// and all other types as JSON: then a value must have all that it needs in exported fields, and
+	// an interface needs a Codec. A record of a codec with another name is not used.
 	Codec Codec[V]
 
 	// SoftTimeout bounds how long a load waits for the second level before it calls its fetch
@@ -44,7 +46,7 @@ type SecondLevel[K comparable, V any] struct {
 	SoftTimeout time.Duration
 
 	// Timeout bounds each call of the Storage, and how long Close waits for what is pending. 0 means
-	// DefaultStorageTimeout.
+	// DefaultStorageTimeout. A SoftTimeout above it has no effect.
 	Timeout time.Duration
 
 	// MaxRecord bounds the size of a record in bytes, with its tags. A larger one is neither written
@@ -285,7 +287,7 @@ func (s *second[K, V]) records(ops []*pendingOp[K, V]) []Record {
 				"a value can't be written to the second level",
 				func(*slog.Logger) []slog.Attr {
 					return []slog.Attr{slog.String("courier", c.courier.Name()),
-						slog.String("key", op.key), slog.Any("error", err)}
+						slog.String("key", c.courier.KeyText(op.id)), slog.Any("error", err)}
 				})
 		}
 	}

@@ -267,7 +267,10 @@ func TestDeleteWhileAway(t *testing.T) {
 				remove(c)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				require.ErrorIs(t, c.Flush(ctx), context.DeadlineExceeded)
+				err := c.Flush(ctx)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.EqualError(t, err, "cache: 1 pending for the second level: "+
+					"context deadline exceeded; its last error: away")
 
 				// Reads work again before the delete is tried again.
 				s.SetFault(cachetest.StorageFault{})
@@ -619,7 +622,12 @@ func TestSecondLevelOptions(t *testing.T) {
 		require.ErrorAs(t, err, &bad, field)
 		require.Equal(t, "SecondLevel."+field, bad.Field)
 	}
-	_, err := cache.New(cache.Options[bigKey, int]{
+	_, err := cache.New(cache.Options[string, string]{
+		SecondLevel: second{Storage: (*cachetest.Storage)(nil)},
+	})
+	require.EqualError(t, err, "cache: Options.SecondLevel.Storage: a nil *cachetest.Storage: "+
+		"want a Storage, or nil for none")
+	_, err = cache.New(cache.Options[bigKey, int]{
 		SecondLevel: cache.SecondLevel[bigKey, int]{Storage: s},
 	})
 	var bad *cache.OptionError

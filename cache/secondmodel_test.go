@@ -29,13 +29,17 @@ func TestSecondLevelModel(t *testing.T) {
 	for range seeds {
 		seed := rand.Uint64()
 		synctest.Test(t, func(t *testing.T) {
+			defer func() {
+				if t.Failed() {
+					t.Logf("seed %d", seed)
+				}
+			}()
 			m := newSecondModel(t, seed)
 			for range 300 {
 				m.step()
 			}
 			m.end()
 		})
-		require.False(t, t.Failed(), "seed %d", seed)
 	}
 }
 

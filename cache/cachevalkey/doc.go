@@ -9,8 +9,8 @@
 //
 // A key has a lease or a record, with a random ID that is its fence:
 //
-//	{prefix}:1:k:{key}     'L' ID         a lease: somebody loads the key
-//	                       'R' ID data    a record
+//	PREFIX:1:k:KEY     'L' ID         a lease: a process loads the key
+//	                   'R' ID data    a record
 //
 // A Read sends one native command for each key, SET with NX and GET, which returns the value or
 // places a lease. All who find the lease share its fence. A Write runs a script that compares the
@@ -25,8 +25,8 @@
 // what was invalidated and deleted. The scores are versions: microseconds by the clock of the
 // server, or more, so that they rise also if the clock goes back or the log is lost.
 //
-//	{prefix:1}:tags       each invalidated tag. Each Read returns the latest.
-//	{prefix:1}:notices    each deleted key and invalidated tag, and by whom. Watch reads it.
+//	{PREFIX:1}:tags       each invalidated tag. Each Read returns the latest.
+//	{PREFIX:1}:notices    each deleted key and invalidated tag, and by whom. Watch reads it.
 //
 // A log begins with an entry that invalidates everything. So if the server loses the log, and not
 // the records, no record is believed that an invalidation in the lost log may have been about.
@@ -55,9 +55,14 @@
 //	                             without that one all calls but Write fail
 //	is older than Redis 7.0      fails with ErrServerTooOld
 //
-// No call is retried: the cache decides that. A Storage needs no permissions but for EVAL, EVALSHA,
-// SET, GET, GETRANGE, EXISTS, UNLINK, DEL, TYPE, TIME, ZADD, ZCARD, ZRANGE, ZPOPMIN, CLIENT, HELLO,
-// PING and CLUSTER on keys that begin with the prefix, or with the prefix in a brace.
+// No call is retried: the cache decides that.
+//
+// # Permissions
+//
+// Where the server has users, this is enough for one, with Options.Prefix for PREFIX:
+//
+//	ACL SETUSER shop on >password ~PREFIX:* ~{PREFIX:* +hello +ping +client +cluster +eval +evalsha
+//	  +get +set +getrange +exists +unlink +del +type +time +zadd +zcard +zrange +zpopmin
 //
 // # Reading the source
 //

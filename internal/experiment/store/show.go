@@ -20,9 +20,8 @@ func (l *Level) title() string {
 }
 
 func times(name, meaning string, part int) lab.Measure[*Level] {
-	return lab.Measure[*Level]{Name: name,
-		Meaning: meaning + "; the median, the 99th percentile and the longest",
-		Of:      func(l *Level) table.Cell { return l.Times[part].Cell() }}
+	return lab.Measure[*Level]{Name: name + ": p50 / p99 / max", Meaning: meaning,
+		Of: func(l *Level) table.Cell { return l.Times[part].Cell() }}
 }
 
 func counted(name, meaning, of string) lab.Measure[*Level] {
@@ -50,10 +49,9 @@ var measures = []lab.Measure[*Level]{
 	times("time before", "how long callers waited before the disturbance", before),
 	times("time during", "the same while the server was disturbed", during),
 	times("time after", "the same from its end to the deploy", after),
-	times("time from the deploy on", "the same from the deploy on", deployed),
-	{Name: "time of a load",
-		Meaning: "how long the origin took; the median, the 99th percentile and the longest",
-		Of:      func(l *Level) table.Cell { return l.Origin.Cell() }},
+	times("time at deploy", "the same from the deploy on", deployed),
+	{Name: "time of a load: p50 / p99 / max", Meaning: "how long the origin took",
+		Of: func(l *Level) table.Cell { return l.Origin.Cell() }},
 	counted("found in the second level", "keys that a load has found there", "hits"),
 	counted("not found", "keys that it has not, or not in time", "misses"),
 	counted("written", "values that were written behind", "writes"),
@@ -85,7 +83,11 @@ func (r *Result) checks(p *Params) (checks []report.Check) {
 		})
 	}
 	for _, l := range r.Runs {
-		check("no fetch fails: "+l.title(), l.Errors == 0, "%d did; wanted: 0; %s", l.Errors, l.Example)
+		detail := fmt.Sprintf("%s did; wanted: 0", human.Count(l.Errors))
+		if l.Example != "" {
+			detail += "; one of them: " + l.Example
+		}
+		check("no fetch fails: "+l.title(), l.Errors == 0, "%s", detail)
 	}
 	if len(r.Runs) < 2 {
 		return checks
@@ -97,13 +99,13 @@ func (r *Result) checks(p *Params) (checks []report.Check) {
 	most := float64(with.Origin.P99) + (cache.DefaultStorageSoftTimeout + scheduling).Seconds()
 	check("a broken server delays callers by the soft time-out at most",
 		float64(with.Times[during].P99) <= most,
-		"99 %% of the callers waited for at most %s; wanted: %s, the origin's and %v",
+		"99 %% of the callers waited for at most %s; wanted: %s, the origin's and %s",
 		human.Seconds(float64(with.Times[during].P99)), human.Seconds(most),
-		cache.DefaultStorageSoftTimeout+scheduling)
+		human.Seconds((cache.DefaultStorageSoftTimeout + scheduling).Seconds()))
 	if p.Disturb != none {
 		check("the server is used again", with.Settled.Exists() &&
-			float64(with.Settled) <= settleBound.Seconds(), "after %s; wanted: within %v",
-			settled(with.Settled), settleBound)
+			float64(with.Settled) <= settleBound.Seconds(), "after %s; wanted: within %s",
+			settled(with.Settled), human.Seconds(settleBound.Seconds()))
 	}
 	return checks
 }
