@@ -475,8 +475,8 @@ func (p *pending[K, V]) signal() {
 	}
 }
 
-// flush waits until all that is pending now was confirmed or given up, or until ctx ends or close is
-// called. A change that was replaced by a newer one is confirmed with that.
+// flush waits until all that is pending now was confirmed or given up, or until ctx ends or close
+// is called. A change that was replaced by a newer one is confirmed with that.
 func (p *pending[K, V]) flush(ctx context.Context) error {
 	p.mu.Lock()
 	if p.closed {

@@ -219,8 +219,8 @@ func (c *Cache[K, V]) absenceBehind(l *load[K, V], ttl time.Duration) {
 	}
 }
 
-// nameInLoad returns the key of the record of a key that is loaded. If Key panics, it returns false:
-// the load does without the second level.
+// nameInLoad returns the key of the record of a key that is loaded. If Key panics, it returns
+// false: the load does without the second level.
 func (s *second[K, V]) nameInLoad(key K) (name string, ok bool) {
 	defer func() {
 		if p := recover(); p != nil {

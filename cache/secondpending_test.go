@@ -27,7 +27,8 @@ type gatedStorage struct {
 	remove chan struct{}
 }
 
-// hold makes the calls of Write, and of Delete and Invalidate, wait for the channels. nil: they do not wait.
+// hold makes the calls of Write, and of Delete and Invalidate, wait for the channels. nil: they do
+// not wait.
 func (s *gatedStorage) hold(write, remove chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +72,9 @@ func (s *gatedStorage) Invalidate(ctx context.Context, tags []string) error {
 }
 
 // patientStorage returns options with s, whose calls may take long.
-func patientStorage(s cache.Storage, o cache.Options[string, string]) cache.Options[string, string] {
+func patientStorage(
+	s cache.Storage, o cache.Options[string, string],
+) cache.Options[string, string] {
 	o = withStorage(s, o)
 	o.SecondLevel.Timeout = time.Hour
 	return o
@@ -109,8 +112,8 @@ func TestInvalidatedSetIsNotGiven(t *testing.T) {
 	})
 }
 
-// TestPendingLoadIsNotGiven: the result of a load that waits to be written is not given once another
-// process has deleted the key.
+// TestPendingLoadIsNotGiven: the result of a load that waits to be written is not given once
+// another process has deleted the key.
 func TestPendingLoadIsNotGiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := cachetest.NewStorage(t)
@@ -133,8 +136,8 @@ func TestPendingLoadIsNotGiven(t *testing.T) {
 	})
 }
 
-// TestFlushOfReplacedChanges: a change that a newer one has replaced, before the second level was asked
-// for it, is confirmed with that and not before.
+// TestFlushOfReplacedChanges: a change that a newer one has replaced, before the second level was
+// asked for it, is confirmed with that and not before.
 func TestFlushOfReplacedChanges(t *testing.T) {
 	remove := func(c *cache.Cache[string, string]) { c.Delete("a") }
 	invalidate := func(c *cache.Cache[string, string]) { c.InvalidateTag("tag") }
@@ -185,8 +188,8 @@ func TestFlushOfReplacedChanges(t *testing.T) {
 	}
 }
 
-// TestFlushEndsWithClose: a Flush that waits when the cache is closed, or comes later, does not wait
-// for what will never be written.
+// TestFlushEndsWithClose: a Flush that waits when the cache is closed, or comes later, does not
+// wait for what will never be written.
 func TestFlushEndsWithClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := cachetest.NewStorage(t)
@@ -284,8 +287,8 @@ func TestTinyTTL(t *testing.T) {
 	})
 }
 
-// TestMissingForTheRest: a missing record is remembered for the rest of its time, also if that equals
-// Options.TTL.
+// TestMissingForTheRest: a missing record is remembered for the rest of its time, also if that
+// equals Options.TTL.
 func TestMissingForTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := cachetest.NewStorage(t)

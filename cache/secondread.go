@@ -425,8 +425,8 @@ func (s *second[K, V]) takeStale(g *grant[K, V], f *found[V], failure error) boo
 func (s *second[K, V]) slack() time.Duration { return 2 * s.SoftTimeout }
 
 // takePending makes what the user has set, and waits to be written, the result of g's load. What is
-// stored is older. The result of another load that waits is not taken: whether it is outdated, since
-// another process has deleted the key, only the Storage knows.
+// stored is older. The result of another load that waits is not taken: only the Storage knows
+// whether another process has deleted the key since.
 func (s *second[K, V]) takePending(g *grant[K, V], op *pendingOp[K, V]) bool {
 	c := s.cache
 	if op.kind != opWrite || op.fence != "" || g.always || g.load.refreshes() ||
