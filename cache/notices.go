@@ -28,7 +28,7 @@ func (s *second[K, V]) endWatch(ctx context.Context) error {
 	case <-stopped:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("cache: a notice of the second level is under way: %w", ctx.Err())
+		return fmt.Errorf("cache: the notices of the second level have not ended: %w", ctx.Err())
 	}
 }
 
