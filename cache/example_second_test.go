@@ -31,7 +31,7 @@ func ExampleSecondLevel() {
 			_ = users.Flush(context.Background()) // so that the example has one order
 		}
 	}
-	process() // the first load of a new storage only makes its log known
+	process()
 	fmt.Println("deploy")
 	process()
 
@@ -40,5 +40,4 @@ func ExampleSecondLevel() {
 	// load 1
 	// load 2
 	// deploy
-	// load 0
 }

@@ -132,7 +132,6 @@ func TestLogsUnwritableValues(t *testing.T) {
 		})
 		o.SecondLevel.MaxRecord = 100
 		c := newCache(t, o)
-		warm(t, c)
 		require.Empty(t, b.take())
 		fetch(t, c, "secret", returns[string](strings.Repeat("x", 100)))
 		require.NoError(t, c.Flush(t.Context()))

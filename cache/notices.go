@@ -1,31 +1,52 @@
 package cache
 
-import "slices"
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+)
 
 // watch makes the cache follow the notices of its Storage, if that is a Notifier.
 func (s *second[K, V]) watch() {
 	if n, ok := s.Storage.(Notifier); ok {
-		s.unwatch = n.Watch(s.notice)
+		s.unwatch = sync.OnceFunc(n.Watch(s.notice))
 	}
 }
 
-// notice removes here what another process has deleted.
+// endWatch stops the notices, and waits for one that is under way until ctx ends.
+func (s *second[K, V]) endWatch(ctx context.Context) error {
+	if s.unwatch == nil {
+		return nil
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.unwatch()
+	}()
+	select {
+	case <-stopped:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("cache: the notices of the second level have not ended: %w", ctx.Err())
+	}
+}
+
+// notice removes here what another process has deleted. What waits to be written may stay: the
+// Storage refuses the results of loads that began before.
 func (s *second[K, V]) notice(n Notice) {
 	c := s.cache
 	if n.All {
-		s.pending.forget(func(*pendingOp[K, V]) bool { return true })
 		c.expireAll()
 		return
 	}
 	for _, name := range n.Keys {
-		if key, ok := s.ParseKey(name); ok && equalsItself(key) {
-			s.pending.forgetKey(name)
+		if key, ok := s.parse(name); ok {
 			shard, hash := c.shardOf(key)
 			c.removeHere(shard, hash, key)
 		}
 	}
 	for _, tag := range n.Tags {
-		s.forgetTag(tag)
 		switch {
 		case tag == "":
 			c.clear(true)
@@ -33,6 +54,19 @@ func (s *second[K, V]) notice(n Notice) {
 			c.invalidateTag(tag)
 		}
 	}
+}
+
+// parse calls ParseKey for a name that came from outside. A panic, for which the cache is not to
+// end the process, counts as a failure of the second level.
+func (s *second[K, V]) parse(name string) (key K, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			ok = false
+			s.failed(fmt.Errorf("cache: SecondLevel.ParseKey panicked: %v", p))
+		}
+	}()
+	key, ok = s.ParseKey(name)
+	return key, ok && equalsItself(key)
 }
 
 // forgetTag drops the results of loads that wait to be written and bear tag; "" stands for all.

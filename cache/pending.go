@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -27,19 +28,20 @@ const (
 // A pendingOp is what the second level is to be asked for a key: to store a value, or that the key
 // has no record, or to delete it.
 type pendingOp[K comparable, V any] struct {
-	key     string
-	id      K // the key of the cache, for confirmed
-	kind    opKind
-	seq     uint64 // by age
-	sent    bool   // a call is under way
-	failed  bool   // the value can't be written
-	late    bool   // confirmed is to be called
-	entry   *entry[K, V]
-	tags    []string      // of entry
-	fence   string        // empty: to be stored in any case
-	version uint64        // of the log, before the load began
-	stored  int64         // when, in µs by the clock of the Storage
-	ttl     time.Duration // of a missing record
+	key           string
+	id            K // the key of the cache, for confirmed
+	kind          opKind
+	seq           uint64 // by age
+	first         uint64 // the seq of the oldest change of the key that was not confirmed
+	sent          bool   // a call is under way
+	late          bool   // confirmed is to be called
+	entry         *entry[K, V]
+	tags          []string      // of entry
+	invalidations uint32        // of tags by this cache, so far, when entry was set
+	fence         string        // empty: to be stored in any case
+	version       uint64        // of the log, before the load began
+	stored        int64         // when, in µs by the clock of the Storage
+	ttl           time.Duration // of a missing record
 }
 
 type opKind uint8
@@ -68,16 +70,19 @@ type pending[K comparable, V any] struct {
 	mu      sync.Mutex
 	seq     uint64
 	byKey   map[string]*pendingOp[K, V]
-	queue   []string          // keys that are to be sent, each once; some may be gone from byKey
-	deletes int               // in byKey
-	tags    map[string]uint64 // that are to be invalidated, and seq
-	late    map[string]bool   // of tags: confirmed is to be called
+	queue   []string              // keys that are to be sent, each once; some may be gone from byKey
+	deletes int                   // in byKey
+	tags    map[string]pendingTag // that are to be invalidated
+	late    map[string]bool       // of tags: confirmed is to be called
 	running bool
 	closed  bool
 	lastErr error
 	changed chan struct{} // made by flush, and closed after the next round of the goroutine
 	hurry   chan struct{} // made on demand, and closed by hasten
 }
+
+// A pendingTag is the invalidation of a tag. The fields are as those of pendingOp.
+type pendingTag struct{ seq, first uint64 }
 
 // put adds op, in place of an older one of its key. s.mu of its shard is held.
 func (p *pending[K, V]) put(op *pendingOp[K, V]) {
@@ -92,15 +97,22 @@ func (p *pending[K, V]) put(op *pendingOp[K, V]) {
 
 func (p *pending[K, V]) putLocked(op *pendingOp[K, V]) {
 	p.seq++
-	op.seq = p.seq
+	op.seq, op.first = p.seq, p.seq
 	old := p.byKey[op.key]
+	if old != nil {
+		op.first = old.first
+		if op.fence != "" && old.fence == "" { // the user has changed the key since the load began
+			p.dropped(1)
+			return
+		}
+	}
 	if op.kind != opDelete && (old == nil || old.kind == opDelete) &&
-		len(p.byKey)-p.deletes >= deletesPerWrite*p.most {
+		len(p.byKey)-p.deletes >= p.most {
 		p.dropped(1)
 		if op.fence != "" { // what is stored is not older than it was
 			return
 		}
-		*op = pendingOp[K, V]{key: op.key, id: op.id, seq: op.seq}
+		*op = pendingOp[K, V]{key: op.key, id: op.id, seq: op.seq, first: op.first}
 	}
 	if op.kind == opDelete && (old == nil || old.kind != opDelete) &&
 		p.deletes >= deletesPerWrite*p.most {
@@ -152,13 +164,21 @@ func (p *pending[K, V]) invalidateLocked(tag string) {
 		tag = ""
 	}
 	p.seq++
+	first := p.seq
+	if old, ok := p.tags[tag]; ok {
+		first = old.first
+	}
 	if tag == "" { // nothing that was asked for before matters any more
 		late := len(p.late) > 0
+		for _, t := range p.tags {
+			first = min(first, t.first)
+		}
 		for _, op := range p.byKey {
 			if op.kind != opDelete {
 				p.dropped(1)
 			}
 			late = late || op.late
+			first = min(first, op.first)
 		}
 		clear(p.byKey)
 		clear(p.tags)
@@ -169,9 +189,9 @@ func (p *pending[K, V]) invalidateLocked(tag string) {
 		p.queue, p.deletes = nil, 0
 	}
 	if p.tags == nil {
-		p.tags = make(map[string]uint64)
+		p.tags = make(map[string]pendingTag)
 	}
-	p.tags[tag] = p.seq
+	p.tags[tag] = pendingTag{p.seq, first}
 }
 
 // setLate makes confirmed be called for tag. mu is held.
@@ -189,6 +209,10 @@ func (p *pending[K, V]) await(ctx context.Context, names []string, keys []K, tag
 		return true
 	}
 	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return false
+	}
 	_, all := p.tags[""]
 	var confirmed []K
 	var invalidated []string
@@ -282,12 +306,13 @@ func (p *pending[K, V]) len() int {
 
 // A pendingBatch is sent at once.
 type pendingBatch[K comparable, V any] struct {
-	tags    map[string]uint64
+	tags    map[string]pendingTag
 	deletes []*pendingOp[K, V]
 	writes  []*pendingOp[K, V]
 
-	// Set by send: what the Storage has confirmed.
+	// Set by send: what the Storage has confirmed, and those of writes that it was not asked for.
 	invalidated, deleted, written bool
+	unwritable                    map[*pendingOp[K, V]]bool
 }
 
 // start starts the goroutine, unless it runs. mu is held.
@@ -363,10 +388,7 @@ func (p *pending[K, V]) take() (b pendingBatch[K, V], ok bool) {
 		return b, false
 	}
 	if len(p.tags) > 0 {
-		b.tags = make(map[string]uint64, len(p.tags))
-		for tag, seq := range p.tags {
-			b.tags[tag] = seq
-		}
+		b.tags = maps.Clone(p.tags)
 	}
 	for len(p.queue) > 0 && len(b.deletes)+len(b.writes) < storageBatch {
 		op := p.byKey[p.queue[0]]
@@ -394,8 +416,12 @@ func (p *pending[K, V]) end(b *pendingBatch[K, V], err error) {
 		p.lastErr = err
 	}
 	if b.invalidated {
-		for tag, seq := range b.tags {
-			if p.tags[tag] != seq {
+		for tag, sent := range b.tags {
+			if now, ok := p.tags[tag]; !ok || now.seq != sent.seq {
+				if ok && tag != "" {
+					now.first = max(now.first, sent.seq+1)
+					p.tags[tag] = now
+				}
 				continue
 			}
 			delete(p.tags, tag)
@@ -412,10 +438,11 @@ func (p *pending[K, V]) end(b *pendingBatch[K, V], err error) {
 		p.settle(op, b.deleted, true)
 	}
 	for _, op := range b.writes {
-		if !b.written {
+		written := b.written && !b.unwritable[op]
+		if !written {
 			p.dropped(1)
 		}
-		p.settle(op, b.written && !op.failed, op.fence == "")
+		p.settle(op, written, op.fence == "")
 	}
 	p.signal()
 	p.mu.Unlock()
@@ -427,12 +454,17 @@ func (p *pending[K, V]) end(b *pendingBatch[K, V], err error) {
 // settle removes op, which was sent. If it has failed and deletes is true, a delete takes its
 // place: what is stored for the key is older. mu is held.
 func (p *pending[K, V]) settle(op *pendingOp[K, V], confirmed, deletes bool) {
-	if p.byKey[op.key] != op {
-		return // there is a newer one
+	if now := p.byKey[op.key]; now != op { // there is a newer one, if any
+		if now != nil && confirmed {
+			now.first = max(now.first, op.seq+1)
+		}
+		return
 	}
 	p.unset(op)
 	if !confirmed && deletes {
-		p.set(&pendingOp[K, V]{key: op.key, id: op.id, seq: op.seq, late: op.late}, nil)
+		p.set(&pendingOp[K, V]{
+			key: op.key, id: op.id, seq: op.seq, first: op.first, late: op.late,
+		}, nil)
 		p.queue = append(p.queue, op.key)
 	}
 }
@@ -445,9 +477,14 @@ func (p *pending[K, V]) signal() {
 	}
 }
 
-// flush waits until all that is pending now was confirmed or given up, or until ctx ends.
+// flush waits until all that is pending now was confirmed or given up, or until ctx ends or close
+// is called. A change that was replaced by a newer one is confirmed with that.
 func (p *pending[K, V]) flush(ctx context.Context) error {
 	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return ErrClosed
+	}
 	target := p.seq
 	for {
 		left := p.olderThan(target)
@@ -466,18 +503,22 @@ func (p *pending[K, V]) flush(ctx context.Context) error {
 			return &flushError{left, context.Cause(ctx), last}
 		}
 		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return &flushError{left, ErrClosed, last}
+		}
 	}
 }
 
 // olderThan returns the number of keys and tags that were pending when seq was target. mu is held.
 func (p *pending[K, V]) olderThan(target uint64) (n int) {
 	for _, op := range p.byKey {
-		if op.seq <= target {
+		if op.first <= target {
 			n++
 		}
 	}
-	for _, seq := range p.tags {
-		if seq <= target {
+	for _, tag := range p.tags {
+		if tag.first <= target {
 			n++
 		}
 	}
@@ -489,12 +530,14 @@ func (p *pending[K, V]) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	p.byKey, p.tags, p.late, p.queue, p.deletes = nil, nil, nil, nil, 0
+	p.signal()
 }
 
 // A flushError is returned by Flush.
 type flushError struct {
 	left int   // keys and tags
-	end  error // of the context
+	end  error // that of the context, or ErrClosed
 	last error // of a call of the Storage, or nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -76,6 +77,7 @@ func (l SecondLevel[K, V]) withDefaults() SecondLevel[K, V] {
 // second is the part of a cache that uses its second level.
 type second[K comparable, V any] struct {
 	SecondLevel[K, V] // with defaults
+	codecName         string
 	cache             *Cache[K, V]
 	manual            bool   // package cluster decides what is read and deleted; see package hook
 	unwatch           func() // nil: there are no notices
@@ -92,6 +94,7 @@ func newSecond[K comparable, V any](c *Cache[K, V], l SecondLevel[K, V]) *second
 		return nil
 	}
 	s := &second[K, V]{SecondLevel: l.withDefaults(), cache: c}
+	s.codecName = s.Codec.Name()
 	s.calls = newStorageCalls(s.Timeout, s.failed)
 	s.pending = pending[K, V]{
 		most: s.MaxPending, send: s.send, life: s.calls.life,
@@ -114,8 +117,8 @@ func (s *second[K, V]) failed(err error) {
 
 // Flush waits until the changes of this cache up to now have reached the second level. It returns
 // nil if all were written, deleted, or given up: a value is given up when a call that was to write
-// it has failed, a delete never. It returns an error if ctx ends first. Without a second level it
-// returns nil at once.
+// it has failed, a delete never. It returns an error if ctx ends first, and ErrClosed after Close.
+// Without a second level it returns nil at once.
 func (c *Cache[K, V]) Flush(ctx context.Context) error {
 	if c.second == nil {
 		return nil
@@ -126,16 +129,17 @@ func (c *Cache[K, V]) Flush(ctx context.Context) error {
 // close writes what is pending, for Timeout at most, and ends all calls. It waits for them until
 // ctx ends.
 func (s *second[K, V]) close(ctx context.Context) error {
-	if s.unwatch != nil {
-		s.unwatch()
-	}
-	flushing, cancel := context.WithTimeout(context.Background(), s.Timeout)
-	defer cancel()
-	s.closing.Do(s.pending.hasten)
-	err := s.pending.flush(flushing)
-	s.pending.close()
+	watch := s.endWatch(ctx)
+	var behind error
+	s.closing.Do(func() {
+		flushing, cancel := context.WithTimeout(context.Background(), s.Timeout)
+		defer cancel()
+		s.pending.hasten()
+		behind = s.pending.flush(flushing)
+		s.pending.close()
+	})
 	s.calls.close(ctx)
-	return err
+	return errors.Join(watch, behind)
 }
 
 // set adds e, which the user has set, to what is to be written. Its shard is locked.
@@ -150,6 +154,7 @@ func (s *second[K, V]) set(name string, e *entry[K, V], tags []string) {
 	}
 	s.write(&pendingOp[K, V]{
 		key: name, id: e.key, entry: e, tags: tags, version: version, stored: clock.micros(),
+		invalidations: s.cache.invalidated.seq.Load(),
 	})
 }
 
@@ -158,7 +163,7 @@ func (s *second[K, V]) write(op *pendingOp[K, V]) {
 	op.kind = opWrite
 	op.ttl = Forever
 	if expires := op.entry.expiry(); expires != never {
-		op.ttl = time.Duration(expires - s.cache.clock.now())
+		op.ttl = max(1, time.Duration(expires-s.cache.clock.now())) // 0 would stand for no end
 	}
 	s.pending.put(op)
 }
@@ -181,7 +186,8 @@ func (s *second[K, V]) invalidate(tag string) {
 	}
 }
 
-// nameOf returns the key of the record of key. It calls a function of the user, so no lock is held.
+// nameOf returns the key of the record of key. It calls a function of the user, so no lock is held,
+// and a panic of that is the caller's.
 func (c *Cache[K, V]) nameOf(key K) string {
 	if c.second == nil {
 		return ""
@@ -215,6 +221,17 @@ func (c *Cache[K, V]) absenceBehind(l *load[K, V], ttl time.Duration) {
 	}
 }
 
+// nameInLoad returns the key of the record of a key that is loaded. If Key panics, it returns
+// false: the load does without the second level.
+func (s *second[K, V]) nameInLoad(key K) (name string, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.failed(fmt.Errorf("cache: SecondLevel.Key panicked: %v", p))
+		}
+	}()
+	return s.Key(key), true
+}
+
 // send asks the Storage for what b holds.
 func (s *second[K, V]) send(ctx context.Context, b *pendingBatch[K, V]) error {
 	if len(b.tags) > 0 {
@@ -244,17 +261,25 @@ func (s *second[K, V]) send(ctx context.Context, b *pendingBatch[K, V]) error {
 		b.deleted = true
 		s.learn(ctx, names[:1])
 	}
-	records := s.records(b.writes)
-	if len(records) > 0 {
-		err := s.calls.do(ctx, func(ctx context.Context) error {
-			return s.Storage.Write(ctx, records)
-		})
-		if err != nil {
-			return err
-		}
-		s.cache.counters.secondWrites.Add(uint64(len(records)))
+	if len(b.writes) == 0 {
+		return nil
 	}
-	b.written = true
+	// The codec, a function of the user, runs within the call: if it hangs, deletes go on.
+	var n int
+	var unwritable map[*pendingOp[K, V]]bool
+	err := s.calls.do(ctx, func(ctx context.Context) error {
+		var records []Record
+		records, unwritable = s.records(b.writes)
+		if n = len(records); n == 0 {
+			return nil
+		}
+		return s.Storage.Write(ctx, records)
+	})
+	if err != nil {
+		return err
+	}
+	s.cache.counters.secondWrites.Add(uint64(n)) //nolint:gosec // not negative
+	b.written, b.unwritable = true, unwritable
 	return nil
 }
 
@@ -269,19 +294,22 @@ func (s *second[K, V]) learn(ctx context.Context, names []string) {
 	}
 }
 
-// records returns the records of ops, without those that can't be encoded, are too large, or have
-// expired meanwhile.
-func (s *second[K, V]) records(ops []*pendingOp[K, V]) []Record {
-	records := make([]Record, 0, len(ops))
+// records returns the records of ops, without those that can't be encoded or are too large.
+func (s *second[K, V]) records(
+	ops []*pendingOp[K, V],
+) (records []Record, unwritable map[*pendingOp[K, V]]bool) {
+	records = make([]Record, 0, len(ops))
 	for _, op := range ops {
 		r, err := s.record(op)
 		if err == nil {
 			records = append(records, r)
 			continue
 		}
-		op.failed = true
+		if unwritable == nil {
+			unwritable = make(map[*pendingOp[K, V]]bool)
+		}
+		unwritable[op] = true
 		c := s.cache
-		c.counters.secondDropped.Add(1)
 		if ok, suppressed := c.log.Allow(eventUnwritable); ok {
 			c.log.Add(eventUnwritable, suppressed, slog.LevelWarn,
 				"a value can't be written to the second level",
@@ -291,7 +319,7 @@ func (s *second[K, V]) records(ops []*pendingOp[K, V]) []Record {
 				})
 		}
 	}
-	return records
+	return records, unwritable
 }
 
 var errTooLarge = errors.New("cache: the record is larger than SecondLevel.MaxRecord")
@@ -308,7 +336,7 @@ func (s *second[K, V]) record(op *pendingOp[K, V]) (r Record, err error) {
 	if e.NotFound {
 		e.Tags = nil
 	} else {
-		e.Codec = s.Codec.Name()
+		e.Codec = s.codecName
 		e.StaleFor = min(s.cache.staleFor, longest)
 		if e.Value, err = codec.Encode(s.Codec, op.entry.value); err != nil {
 			return r, err

@@ -60,12 +60,14 @@ func (s *second[K, V]) through(
 	ctx context.Context, g *grant[K, V], fetch func(context.Context, K) (V, error),
 ) (V, error) {
 	l := g.load
-	g.name = s.Key(l.key)
+	var named bool
+	g.name, named = s.nameInLoad(l.key)
 	var late *secondRead
 	view, op := s.pending.view(), s.pending.of(g.name)
 	switch {
+	case !named:
 	case op != nil:
-		if s.takePending(g, op, view) {
+		if s.takePending(g, op) {
 			return op.entry.value, nil
 		}
 	case !view.all:
@@ -114,11 +116,13 @@ func (s *second[K, V]) throughMany(
 	view := s.pending.view()
 	for i, l := range b.loads {
 		g := &grants[i]
-		g.load, l.second, g.name = l, g, s.Key(l.key)
+		g.load, l.second = l, g
+		var named bool
+		g.name, named = s.nameInLoad(l.key)
 		switch op := s.pending.of(g.name); {
-		case op == nil && !view.all:
+		case named && op == nil && !view.all:
 			names, asked = append(names, g.name), append(asked, i)
-		case op != nil && s.takePending(g, op, view):
+		case named && op != nil && s.takePending(g, op):
 			results[i] = hook.Loaded[V]{Value: op.entry.value, TTL: l.storeTTL(), HasTTL: true}
 		default:
 			rest = append(rest, i)
@@ -317,7 +321,7 @@ func (s *second[K, V]) decode(f *found[V], r *secondRead, name string, data []by
 		return errOutdated
 	case e.NotFound:
 		f.kind = foundMissing
-	case e.Codec != s.Codec.Name():
+	case e.Codec != s.codecName:
 		return errOtherCodec
 	default:
 		f.kind = foundValue
@@ -326,7 +330,8 @@ func (s *second[K, V]) decode(f *found[V], r *secondRead, name string, data []by
 		}
 	}
 	now := storageClock{r.reading.Now, r.came}.micros()
-	f.age = time.Duration(max(0, now-e.StoredAt)) * time.Microsecond
+	age := min(max(0, now-e.StoredAt), int64(longest/time.Microsecond)) // a clock may show anything
+	f.age = time.Duration(age) * time.Microsecond
 	f.rest = Forever
 	if e.TTL > 0 {
 		f.rest = e.TTL - f.age
@@ -419,11 +424,13 @@ func (s *second[K, V]) takeStale(g *grant[K, V], f *found[V], failure error) boo
 // some moment of a Read, which took no longer than SoftTimeout, for each of them.
 func (s *second[K, V]) slack() time.Duration { return 2 * s.SoftTimeout }
 
-// takePending makes what waits to be written the result of g's load. What is stored is older.
-func (s *second[K, V]) takePending(g *grant[K, V], op *pendingOp[K, V], view pendingView) bool {
+// takePending makes what the user has set, and waits to be written, the result of g's load. What is
+// stored is older. The result of another load that waits is not taken: only the Storage knows
+// whether another process has deleted the key since.
+func (s *second[K, V]) takePending(g *grant[K, V], op *pendingOp[K, V]) bool {
 	c := s.cache
-	if op.kind != opWrite || g.always || g.load.refreshes() || view.blocks(op.tags) ||
-		c.expired(op.entry) {
+	if op.kind != opWrite || op.fence != "" || g.always || g.load.refreshes() ||
+		c.expired(op.entry) || c.invalidatedSince(op.invalidations, op.tags) {
 		return false
 	}
 	now, rest := c.clock.now(), Forever

@@ -23,7 +23,9 @@ import (
 //     Memcache at Facebook, NSDI 2013).
 //   - A log of the invalidated tags, each with a version that only rises. A record holds the
 //     version that Read returned before the record was loaded. The cache does not use a record
-//     whose tags were invalidated at a later version.
+//     whose tags were invalidated at a later version. Where there is no log, at first or since it
+//     was lost, Read and Invalidate begin one with an invalidation of "", the tag that every record
+//     bears. So no record is used that was loaded before the loss.
 type Storage interface {
 	// Read returns the records of keys, which differ, and what the log has at version since or
 	// later. It grants a fence for each key, also for one that has no record. All of it takes one
@@ -38,7 +40,7 @@ type Storage interface {
 	// some may still be there.
 	Delete(ctx context.Context, keys []string) error
 
-	// Invalidate appends tags to the log. The tag "" is borne by every record.
+	// Invalidate appends tags to the log.
 	Invalidate(ctx context.Context, tags []string) error
 }
 
@@ -48,7 +50,7 @@ type Reading struct {
 	Stored []Stored
 
 	// Log holds each tag whose last invalidation has a version of since or more, in any
-	// order. So it is empty only if nothing was ever invalidated, or if the log was lost.
+	// order.
 	Log []Invalidation
 
 	// Forgotten is at least the version of the newest invalidation that the log has dropped to stay

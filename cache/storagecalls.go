@@ -31,6 +31,9 @@ var errStorageDown = errors.New("cache: the second level has failed too often, a
 // errStorageLate is the error of a call that ran into its time-out.
 var errStorageLate = errors.New("cache: the second level did not answer in time")
 
+// errStorageExited is the error of a call that has ended its goroutine.
+var errStorageExited = errors.New("cache: the second level called runtime.Goexit")
+
 // storageCalls runs each call of a Storage in a goroutine of its own, so that one that hangs holds
 // up nobody, and makes none while the storage is down.
 type storageCalls struct {
@@ -108,21 +111,23 @@ func (s *storageCalls) start(
 		call.finish(err)
 	})
 	go func() {
-		defer s.finished()
-		defer cancel()
-		defer unlink()
-		err := callGuarded(ctx, f)
-		if overdue() {
-			call.finish(err)
-		} else {
-			s.overdue.Add(-1)
-		}
+		err := errStorageExited
+		defer func() { // also after Goexit
+			if overdue() {
+				call.finish(err)
+			} else {
+				s.overdue.Add(-1)
+			}
+			unlink()
+			cancel()
+			s.finished()
+		}()
+		err = callGuarded(ctx, f)
 	}()
 	return call, nil
 }
 
-// callGuarded calls f, and turns a panic and runtime.Goexit into errors. After Goexit it does not
-// return, so the deferred functions of the caller see the error alone.
+// callGuarded calls f, and turns a panic into an error.
 func callGuarded(ctx context.Context, f func(context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -74,7 +74,9 @@ func (c *Cache[K, V]) store(s *shard[K, V], l *load[K, V], r *loaded[V], e *entr
 // missing record, and remembered unless NotFoundTTL or the load's TTL is 0. If l is not
 // registered any more, nothing is removed or remembered.
 func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) {
-	if g := l.grant(); absent != nil && (g == nil || !g.taken) {
+	g := l.grant()
+	taken := g != nil && g.taken
+	if absent != nil && !taken {
 		c.counters.notFound.Add(1)
 	}
 	if !equalsItself(l.key) {
@@ -82,7 +84,7 @@ func (c *Cache[K, V]) storeAbsence(s *shard[K, V], l *load[K, V], absent error) 
 	}
 	var out evicted[K, V]
 	ttl := c.notFoundTTL
-	if set := time.Duration(l.ttl.Load()); set != c.ttl { // by StoreFor
+	if set := time.Duration(l.ttl.Load()); taken || set != c.ttl { // of the record, or by StoreFor
 		ttl = min(ttl, set)
 	}
 	var until int64

@@ -10,9 +10,9 @@ import (
 const maxLogTags = 16 << 10
 
 // A tagLog holds what a cache knows of the log of its Storage, and the clock of the Storage. It is
-// unknown until a Read has returned an entry, and again once a Read shows that the Storage has lost
-// its log. Then no record is believed and none is written, since nobody knows which tags were
-// invalidated.
+// unknown until the first Read, and again once a Read shows that the Storage has lost the end of its
+// log, as one that was replaced by a copy which lags behind. Then no record is believed and none is
+// written, since nobody knows which tags were invalidated.
 type tagLog struct {
 	mu    sync.Mutex // guards the following
 	epoch int        // number of losses
@@ -95,14 +95,13 @@ func (l *tagLog) merge(p logPosition, r *Reading, at time.Time) (version uint64,
 }
 
 // continues reports whether r has the log on from p: what was the newest invalidation then is still
-// there, or was forgotten. A cache that knows nothing yet looks for the invalidation of "" with
-// which each log begins.
+// there, or was forgotten, or everything was invalidated since, as by the beginning of a new log.
 func (r *Reading) continues(p logPosition) bool {
 	if r.Forgotten > 0 && r.Forgotten >= p.since {
 		return true
 	}
 	return slices.ContainsFunc(r.Log, func(i Invalidation) bool {
-		return i.Tag == p.newest && i.Version >= max(1, p.since)
+		return (i.Tag == p.newest || i.Tag == "") && i.Version >= max(1, p.since)
 	})
 }
 

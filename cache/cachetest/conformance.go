@@ -30,6 +30,8 @@ func TestStorage(t *testing.T, open func(t *testing.T) (a, b cache.Storage)) {
 	}{
 		{"Records", testRecords},
 		{"Fences", testFences},
+		{"LogBegins", testLogBegins},
+		{"LogBeginsWithTag", testLogBeginsWithTag},
 		{"Log", testLog},
 		{"Notices", testNotices},
 		{"ManyCalls", testManyCalls},
@@ -173,6 +175,29 @@ func testFences(t *testing.T, a, b cache.Storage) {
 	wantStored(t, b, "a delete of another key", "y", "data")
 }
 
+// testLogBegins: the first Read begins the log with the invalidation of everything.
+func testLogBegins(t *testing.T, a, b cache.Storage) {
+	t.Helper()
+	for _, s := range []cache.Storage{a, b} {
+		if r := readStorage(t, s, 0, "k"); len(r.Log) != 1 || r.Log[0].Tag != "" || r.Log[0].Version == 0 {
+			t.Fatalf("the log of an empty storage is %+v, want the tag \"\" alone", r.Log)
+		}
+	}
+}
+
+// testLogBeginsWithTag: so does an Invalidate that comes first.
+func testLogBeginsWithTag(t *testing.T, a, b cache.Storage) {
+	t.Helper()
+	invalidateStored(t, a, "x")
+	log := make(map[string]uint64)
+	for _, l := range readStorage(t, b, 0).Log {
+		log[l.Tag] = l.Version
+	}
+	if len(log) != 2 || log[""] == 0 || log["x"] < log[""] {
+		t.Fatalf("the log is %+v after the invalidation of \"x\", want \"\" before that", log)
+	}
+}
+
 func testLog(t *testing.T, a, b cache.Storage) {
 	t.Helper()
 	newest := func() (i cache.Invalidation) {
@@ -189,7 +214,8 @@ func testLog(t *testing.T, a, b cache.Storage) {
 		invalidateStored(t, s, tag)
 		got := newest()
 		if got.Tag != tag || got.Version <= last {
-			t.Fatalf("the log ends with %+v, want %q with a version above %d", got, tag, last)
+			t.Fatalf("the log ends with %+v (zero: it is empty), want %q with a version above %d", got,
+				tag, last)
 		}
 		last = got.Version
 		seen := make(map[string]bool)

@@ -189,6 +189,7 @@ func (s *Storage) Read(
 				r.Stored[i].Data = slices.Clone(stored.data)
 			}
 		}
+		s.begin()
 		for tag, version := range s.log {
 			if version >= since {
 				r.Log = append(r.Log, cache.Invalidation{Tag: tag, Version: version})
@@ -196,6 +197,14 @@ func (s *Storage) Read(
 		}
 	})
 	return r, err
+}
+
+// begin begins the log if there is none. s.mu is held.
+func (s *Storage) begin() {
+	if len(s.log) == 0 {
+		s.version++
+		s.log[""] = s.version
+	}
 }
 
 // renew makes the fence of key another one.
@@ -243,8 +252,9 @@ func (s *Storage) Invalidate(ctx context.Context, tags []string) error {
 
 func (s *Storage) invalidate(ctx context.Context, tags []string, by *notifier) error {
 	return s.call(ctx, func(n *StorageCounts) { n.Invalidates++ }, func() {
+		s.begin()
+		s.version++
 		for _, tag := range tags {
-			s.version++
 			s.log[tag] = s.version
 		}
 		s.notify(by, cache.Notice{Tags: tags})

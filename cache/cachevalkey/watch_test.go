@@ -338,6 +338,21 @@ func TestPolling(t *testing.T) {
 	log.until(t, "the log is polled")
 }
 
+// So is one that refuses client-side caching, as some managed servers do. All else works.
+func TestTrackingIsForbidden(t *testing.T) {
+	server, a := start(t)
+	read(t, a, "k") // connected
+	do(t, server, "ACL", "SETUSER", "default", "-client|tracking")
+	o := at(server.Addr())
+	var log logLines
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	b := open(t, o)
+	require.NoError(t, b.Check(within(t)))
+	l := listen(t, b)
+	l.settle(t, a, "k")
+	log.until(t, "the log is polled")
+}
+
 func TestStop(t *testing.T) {
 	server, a := start(t)
 	b := open(t, at(server.Addr()))

@@ -81,6 +81,10 @@ func (c *Cache[V]) invalidate(ctx context.Context, d deletes.Delete) error {
 	return &missing
 }
 
+// Flush waits until the changes of this node up to now have reached the second level: the results
+// of loads, and deletes that have not waited long enough. It does what cache.Cache.Flush does.
+func (c *Cache[V]) Flush(ctx context.Context) error { return c.store.Flush(ctx) }
+
 // note removes what d says here, and makes the other nodes do so.
 func (c *Cache[V]) note(d deletes.Delete) uint64 {
 	switch d.Kind {

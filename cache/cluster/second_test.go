@@ -171,7 +171,13 @@ func TestDeleteWhileSecondLevelIsAway(t *testing.T) {
 	for _, n := range nodes {
 		require.NoError(t, n.Delete(t.Context(), "k"))
 	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, nodes[0].Flush(over), context.Canceled)
 	s.SetFault(cachetest.StorageFault{})
+	for _, n := range nodes {
+		require.NoError(t, n.Flush(t.Context()))
+	}
 	require.Eventually(t, func() bool {
 		for _, n := range nodes {
 			if v, err := n.Fetch(t.Context(), "k"); err != nil || v == "k#1" {
