@@ -1,8 +1,10 @@
 package cache_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -18,6 +20,8 @@ import (
 	"github.com/snowfence/snowfence/cache/cachetest"
 )
 
+var secondSeed = flag.Uint64("second.seed", 0, "let TestSecondLevelModel use this seed alone")
+
 // TestSecondLevelModel lets two caches share a second level that fails at random. What was loaded
 // before a delete is never given to a Fetch of the same cache that begins after the delete, nor to
 // one of the other cache that begins after the delete was flushed.
@@ -26,8 +30,11 @@ func TestSecondLevelModel(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		seeds = 30
 	}
+	if *secondSeed != 0 {
+		seeds = 1
+	}
 	for range seeds {
-		seed := rand.Uint64()
+		seed := cmp.Or(*secondSeed, rand.Uint64())
 		synctest.Test(t, func(t *testing.T) {
 			defer func() {
 				if t.Failed() {
