@@ -195,7 +195,9 @@ func (m *secondModel) remove(of int, is func(key int) bool, f func()) {
 			}
 		}
 	}
-	forbid(of)
+	if !m.unsent[1-of] { // it might reach the second level after the delete
+		forbid(of)
+	}
 	if m.rand.IntN(2) == 0 && m.flush(m.caches[of]) && !m.unsent[0] && !m.unsent[1] {
 		forbid(1 - of)
 	}
