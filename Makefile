@@ -35,8 +35,7 @@ TESTED := $(filter-out benchmarks tools docs testdata bin out,$(patsubst %/,%,$(
 # benchmarks/ is a module of its own, so that its dependencies stay out of this one.
 NESTED := $(wildcard benchmarks/go.mod)
 
-# SQLite, which benchmarks/service uses, takes minutes to compile: for the race detector, and for each
-# system.
+# SQLite, which benchmarks/service uses, takes minutes to compile for the race detector.
 BUT_SERVICE = $$($(GO) list ./... | grep -v /service$$)
 
 # Tools are built from the versions that tools/go.mod pins, into a folder named
@@ -97,13 +96,12 @@ endif
 
 # If the empty test can't start, the machine does not run such programs. Any other failure is a bug.
 .PHONY: portable
-portable: ## Build and vet for other systems and 32 bit; test the cores as linux/386
+portable: ## Build and vet the packages for other systems and 32 bit; test the cores as linux/386
 	@export CGO_ENABLED=0; \
 	check() { echo "portable: $$GOOS/$$GOARCH, $$PWD: $$*"; $(GO) build "$$@"; $(GO) vet "$$@"; }; \
 	for p in $(PLATFORMS); do \
 		export GOOS=$${p%/*} GOARCH=$${p#*/}; \
 		check ./...; \
-		$(if $(NESTED),(cd benchmarks; check $(BUT_SERVICE));) \
 	done; \
 	export GOOS=js GOARCH=wasm; check $(BROWSER); \
 	export GOOS=linux GOARCH=386; \
