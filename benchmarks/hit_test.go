@@ -12,8 +12,18 @@ func BenchmarkHit(b *testing.B) {
 	b.Run("keys=string", benchmarkHit[string])
 }
 
+// newMap returns what a hit costs at least: a map of Go that nobody writes. It has no lock, order,
+// expiry or counters.
+func newMap[K keys](_ testing.TB, _ int, _ time.Duration, _ loader[K, int]) subject[K, int] {
+	m := make(map[K]int)
+	return subject[K, int]{
+		get: func(key K) (int, bool) { v, ok := m[key]; return v, ok },
+		set: func(key K, value int) { m[key] = value },
+	}
+}
+
 func benchmarkHit[K keys](b *testing.B) {
-	each(b, both, func(b *testing.B, l library[K, int], ttl time.Duration) {
+	run := func(b *testing.B, l library[K, int], ttl time.Duration) {
 		// Twice the capacity, since some libraries evict entries that would just fit.
 		c := l.make(b, 2*keyCount, ttl, number[K])
 		for i, key := range keysOf[K](keyCount) {
@@ -23,7 +33,13 @@ func benchmarkHit[K keys](b *testing.B) {
 			}
 		}
 		benchmarkMixed(b, c, keyCount, 100)
-	})
+	}
+	each(b, both, run)
+	if wanted(floor) {
+		b.Run("ttl=0s/lib="+floor, func(b *testing.B) {
+			run(b, library[K, int]{name: floor, make: newMap[K]}, 0)
+		})
+	}
 }
 
 // BenchmarkMixed reads and writes, zipf(1.01) over 100,000 keys with a capacity of half of them.

@@ -54,9 +54,9 @@ type Result[V any] struct {
 	// Stale reports whether the TTL of Value has ended.
 	Stale bool
 
-	// Age is the time since Value was stored: 0 if it was loaded for this call. It is
-	// [AgeUnknown] for a hit if neither StaleFor nor RefreshAt is set and the value bears
-	// no tag, since its entry does not hold it then.
+	// Age is the time since Value was stored: 0 if this call has loaded it, or has taken it
+	// from the second level. It is [AgeUnknown] for a hit if neither StaleFor nor RefreshAt is
+	// set and the value bears no tag, since its entry does not hold it then.
 	Age time.Duration
 
 	// Err is the reason for which a stale value was given: the error of the load,

@@ -251,6 +251,8 @@ func (l *SecondLevel[K, V]) validate() error {
 		return bad("ParseKey", "a function", "nil, since Key is not set")
 	case l.Key != nil && l.ParseKey == nil && notifies:
 		return bad("ParseKey", "nil", "the inverse of Key, since Storage is a Notifier")
+	case l.withDefaults().unfit() != "":
+		return bad("Codec", l.withDefaults().Codec.Name(), "another one: "+l.withDefaults().unfit())
 	case l.SoftTimeout < 0:
 		return bad("SoftTimeout", l.SoftTimeout, "0 (the default) or more")
 	case l.Timeout < 0:

@@ -91,6 +91,10 @@ func (o originOutage) answers(t *testing.T, opts cache.Options[string, int]) []a
 // ended and finds a refresh under way: it waits for that, or for SoftTimeout at most, and loads the
 // key itself if the refresh fails; and then the key backs off as after any failed load.
 func TestFailedRefreshMakesNobodyWorseOff(t *testing.T) {
+	step := 1100 * time.Millisecond
+	if raceEnabled && testing.Short() {
+		step *= 4
+	}
 	for _, fault := range []originOutage{
 		{fault: "error"}, {fault: "panic"}, {fault: "goexit"},
 		{fault: "error", takes: time.Second}, {fault: "goexit", takes: time.Second},
@@ -111,7 +115,7 @@ func TestFailedRefreshMakesNobodyWorseOff(t *testing.T) {
 						opts.Courier = []courier.Option{courier.WithBackoff(5*time.Second, 5*time.Second)}
 					}
 					t.Run(name, func(t *testing.T) {
-						for from := time.Duration(0); from <= refreshFaultTTL; from += 1100 * time.Millisecond {
+						for from := time.Duration(0); from <= refreshFaultTTL; from += step {
 							for _, lasts := range []time.Duration{time.Second, 4 * time.Second, 20 * time.Second} {
 								o := fault
 								o.from, o.to = from, from+lasts

@@ -18,6 +18,9 @@ import (
 // Keys that were stored within a second and are read all the time are refreshed at an even
 // rate: the first time, and later.
 func TestRefreshRate(t *testing.T) {
+	if raceEnabled && testing.Short() {
+		t.Skip("it takes long; it also runs without the race detector")
+	}
 	keys := 10_000
 	if raceEnabled {
 		keys = 2000

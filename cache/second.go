@@ -74,6 +74,9 @@ func (l SecondLevel[K, V]) withDefaults() SecondLevel[K, V] {
 	return l
 }
 
+// unfit returns why the codec can't bring values back, or "".
+func (l SecondLevel[K, V]) unfit() string { return codec.Unfit(codec.Codec[V](l.Codec)) }
+
 // second is the part of a cache that uses its second level.
 type second[K comparable, V any] struct {
 	SecondLevel[K, V] // with defaults

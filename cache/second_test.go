@@ -669,4 +669,13 @@ func TestSecondLevelOptions(t *testing.T) {
 	var bad *cache.OptionError
 	require.ErrorAs(t, err, &bad)
 	require.Equal(t, "SecondLevel.Key", bad.Field)
+	type document struct { // as in ExamplePrevious: another type would have to be compiled
+		text    string
+		version int
+	}
+	_, err = cache.New(cache.Options[string, document]{
+		SecondLevel: cache.SecondLevel[string, document]{Storage: s},
+	})
+	require.EqualError(t, err, "cache: Options.SecondLevel.Codec: json: want another one: "+
+		"cache_test.document has no exported field, and JSON has no others")
 }

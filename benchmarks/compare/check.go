@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/perf/benchfmt"
 	"golang.org/x/perf/benchmath"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // checked lists the benchmarks that must not become slower, by package.
@@ -54,14 +56,14 @@ difference is significant (Mann-Whitney U test, p < 0.05).
 		"how often each has its turn, at least 4: fewer can't be significant")
 	f.StringVar(&c.benchtime, "benchtime", "300ms", "how long each measurement takes")
 	f.StringVar(&c.cpu, "cpu", "1,2", "numbers of cores")
-	if err := f.Parse(args); err != nil {
-		if err == flag.ErrHelp { //nolint:errorlint // package flag does not wrap it
-			return nil
-		}
-		return fmt.Errorf("%w: %w", errUsage, err)
+	if err := cli.Parse(f, args); err != nil {
+		return err
+	}
+	if err := cli.NoArguments(f, ""); err != nil {
+		return err
 	}
 	if c.rounds < 4 {
-		return fmt.Errorf("%w: -rounds: %d: want at least 4", errUsage, c.rounds)
+		return cli.Wrong("rounds", c.rounds, "at least 4")
 	}
 	return c.run(ctx)
 }
@@ -90,7 +92,7 @@ func (c *check) revision(ctx context.Context) (string, error) {
 	}
 	commit, err := git(ctx, "rev-parse", "--verify", "--end-of-options", base+"^{commit}")
 	if err != nil {
-		return "", fmt.Errorf("%w: -base: %s: %w", errUsage, base, err)
+		return "", fmt.Errorf("%w: -base: %s: %w", cli.ErrUsage, base, err)
 	}
 	return commit, nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // raw is the output of two rounds of two libraries and two benchmarks.
@@ -88,19 +90,19 @@ func TestPlan(t *testing.T) {
 	_, err = parsePlan([]string{"-h"})
 	require.ErrorIs(t, err, flag.ErrHelp)
 	for want, args := range map[string][]string{
-		"-rounds: 0":       {"-rounds", "0"},
-		"-bench: (":        {"-bench", "("},
-		`-libs: "olric"`:   {"-libs", "olric"},
-		`-libs: ""`:        {"-libs", ""},
-		"-cpu: 1,x":        {"-cpu", "1,x"},
-		"-benchtime: 0s":   {"-benchtime", "0s"},
-		"-benchtime: long": {"-benchtime", "long"},
-		"-from: nowhere":   {"-from", "nowhere"},
-		"neither a flag":   {"run"},
-		"not defined":      {"-no-such"},
+		"-rounds: 0":               {"-rounds", "0"},
+		"-bench: (":                {"-bench", "("},
+		`-libs: "olric"`:           {"-libs", "olric"},
+		`-libs: ""`:                {"-libs", ""},
+		"-cpu: 1,x":                {"-cpu", "1,x"},
+		"-benchtime: 0s":           {"-benchtime", "0s"},
+		"-benchtime: long":         {"-benchtime", "long"},
+		"-from: nowhere":           {"-from", "nowhere"},
+		"is not a flag, nor check": {"run"},
+		"not defined":              {"-no-such"},
 	} {
 		_, err := parsePlan(args)
-		require.ErrorIs(t, err, errUsage, want)
+		require.ErrorIs(t, err, cli.ErrUsage, want)
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -160,7 +162,7 @@ func TestCheckUsage(t *testing.T) {
 		"flag provided but": {"-no-such"},
 	} {
 		err := checkCommand(t.Context(), args)
-		require.ErrorIs(t, err, errUsage, want)
+		require.ErrorIs(t, err, cli.ErrUsage, want)
 		require.ErrorContains(t, err, want)
 	}
 	require.NoError(t, checkCommand(t.Context(), []string{"-h"}))

@@ -12,30 +12,15 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
-// errUsage marks errors of the command line. They lead to exit code 2.
-var errUsage = errors.New("wrong usage")
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(ctx, os.Args[1:])
-	stop()
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "compare:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "compare:", err)
-		os.Exit(1)
-	}
+	cli.Main("compare", func(ctx context.Context) error {
+		return command(ctx, os.Args[1:])
+	})
 }
 
 func command(ctx context.Context, args []string) error {

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // ours is the library that the others are compared with.
@@ -58,52 +60,46 @@ Examples:
 	f.StringVar(&p.out, "out", filepath.Join("..", "out", "bench"), "the folder for what comes out")
 	f.StringVar(&p.from, "from", "", "run nothing: take the results from this raw.txt")
 	quick := f.Bool("quick", false, "one round of 20ms each")
-	if err := f.Parse(args); err != nil {
-		if err == flag.ErrHelp { //nolint:errorlint // as package flag returns it
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	if err := cli.Parse(f, args); err != nil {
+		return nil, err
+	}
+	if err := cli.NoArguments(f, ", nor check"); err != nil {
+		return nil, err
 	}
 	if *quick {
 		p.rounds, p.benchtime = 1, "20ms"
 	}
 	p.libs = strings.Split(*libs, ",")
-	if err := p.validate(f.Args()); err != nil {
+	if err := p.validate(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *plan) validate(rest []string) error {
-	bad := func(name string, value any, want string) error {
-		return fmt.Errorf("%w: -%s: %v: want %s", errUsage, name, value, want)
-	}
-	if len(rest) > 0 {
-		return fmt.Errorf("%w: %q is neither a flag nor check", errUsage, rest[0])
-	}
+func (p *plan) validate() error {
 	if p.rounds < 1 {
-		return bad("rounds", p.rounds, "at least 1")
+		return cli.Wrong("rounds", p.rounds, "at least 1")
 	}
 	if _, err := regexp.Compile(p.bench); err != nil {
-		return bad("bench", p.bench, "a regular expression: "+err.Error())
+		return cli.Wrong("bench", p.bench, "a regular expression: "+err.Error())
 	}
 	for _, lib := range p.libs {
 		if !slices.Contains(strings.Split(allLibs, ","), lib) {
-			return bad("libs", strconv.Quote(lib), "some of "+allLibs)
+			return cli.Wrong("libs", strconv.Quote(lib), "some of "+allLibs)
 		}
 	}
 	for cpu := range strings.SplitSeq(p.cpu, ",") {
 		if n, err := strconv.Atoi(cpu); err != nil || n < 1 {
-			return bad("cpu", p.cpu, "numbers from 1 on, with commas between")
+			return cli.Wrong("cpu", p.cpu, "numbers from 1 on, with commas between")
 		}
 	}
 	if d, err := time.ParseDuration(p.benchtime); err != nil &&
 		!regexp.MustCompile(`^[1-9]\d*x$`).MatchString(p.benchtime) || err == nil && d <= 0 {
-		return bad("benchtime", p.benchtime, "a duration, or a count such as 100x")
+		return cli.Wrong("benchtime", p.benchtime, "a duration, or a count such as 100x")
 	}
 	if p.from != "" {
 		if _, err := os.Stat(p.from); err != nil {
-			return bad("from", p.from, "a file: "+err.Error())
+			return cli.Wrong("from", p.from, "a file: "+err.Error())
 		}
 	}
 	return nil

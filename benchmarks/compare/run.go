@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // run measures everything and appends results to the file raw as they come.
@@ -71,7 +73,7 @@ func (p *plan) list(ctx context.Context, binary string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%w: -bench: %s: no benchmark has such a name; there are: %s", errUsage,
+		return nil, fmt.Errorf("%w: -bench: %s: no benchmark has such a name; there are: %s", cli.ErrUsage,
 			p.bench,
 			strings.Join(strings.Fields(string(out)), " "))
 	}

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"unicode/utf8"
 
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/stalltest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -186,7 +187,7 @@ func TestUsage(t *testing.T) {
 		"not defined":      {"-no-such"},
 	} {
 		err := command(t.Context(), args, io.Discard, io.Discard)
-		require.ErrorIs(t, err, errUsage, want)
+		require.ErrorIs(t, err, cli.ErrUsage, want)
 		require.ErrorContains(t, err, want)
 	}
 	var help bytes.Buffer

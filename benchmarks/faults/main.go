@@ -11,40 +11,25 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/snowfence/snowfence/internal/atomicfile"
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/stalltest"
 )
 
-// errUsage marks errors of the command line. They lead to exit code 2.
-var errUsage = errors.New("wrong usage")
-
 func main() {
 	stalltest.Main(subjects(libraries)...)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "faults:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "faults:", err)
-		os.Exit(1)
-	}
+	cli.Main("faults", func(ctx context.Context) error {
+		return command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	})
 }
 
 // options holds the command line.
@@ -103,20 +88,14 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 	f.StringVar(&o.json, "json", "", "write what was seen into this `file`, too")
 	only := f.String("only", "",
 		"cases and libraries, with commas between; none of a kind means all of it")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	if err := cli.Parse(f, args); err != nil {
+		return nil, err
 	}
-	if f.NArg() > 0 {
-		return nil, fmt.Errorf("%w: %q is not a flag; cases and libraries are given with -only",
-			errUsage, f.Arg(0))
+	if err := cli.NoArguments(f, "; cases and libraries are given with -only"); err != nil {
+		return nil, err
 	}
-	if o.json != "" { // before minutes of work
-		if folder, err := os.Stat(filepath.Dir(o.json)); err != nil || !folder.IsDir() {
-			return nil, fmt.Errorf("%w: -json: %s: want a file in a folder that exists", errUsage, o.json)
-		}
+	if err := cli.CheckFile("json", o.json); err != nil { // before minutes of work
+		return nil, err
 	}
 	err := o.choose(*only)
 	return o, err
@@ -134,7 +113,7 @@ func (o *options) choose(names string) error {
 		case l >= 0:
 			o.libraries = append(o.libraries, libraries[l])
 		case names != "":
-			return fmt.Errorf("%w: -only: %q: want some of the names that -h lists", errUsage, name)
+			return cli.Wrong("only", strconv.Quote(name), "some of the names that -h lists")
 		}
 	}
 	if len(o.cases) == 0 {
@@ -156,7 +135,7 @@ func (o *options) matrix(ctx context.Context) (*report, error) {
 		stalltest.WithCallers(o.callers), stalltest.WithTimeout(o.timeout),
 		stalltest.WithProcesses(o.processes))
 	if bad := new(stalltest.OptionError); errors.As(err, &bad) {
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+		return nil, fmt.Errorf("%w: %w", cli.ErrUsage, err)
 	}
 	return newReport(o, results), err
 }
@@ -176,12 +155,8 @@ func command(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if o.markdown {
 		text = r.markdown()
 	}
-	if _, err := io.WriteString(out, text); err != nil || o.json == "" {
+	if _, err := io.WriteString(out, text); err != nil {
 		return err
 	}
-	return atomicfile.Write(o.json, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "\t")
-		return e.Encode(r)
-	})
+	return cli.WriteJSON(o.json, r)
 }

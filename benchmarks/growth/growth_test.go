@@ -14,10 +14,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == measureCommand { // a process that a test has started
+	if cli.Measures(os.Args[1:]) { // a process that a test has started
 		main()
 		return
 	}
@@ -92,11 +94,11 @@ func TestUsage(t *testing.T) {
 		"-from: ":                {"-from", file},
 		`"now" is not a flag`:    {"now"},
 		"not defined":            {"-no-such"},
-		`not "lru" and "1000"`:   {measureCommand, "lru", "1000"},
-		`not "otter" and "many"`: {measureCommand, "otter", "many"},
+		`not "lru" and "1000"`:   {"measure", "lru", "1000"},
+		`not "otter" and "many"`: {"measure", "otter", "many"},
 	} {
 		err := command(t.Context(), args, io.Discard, io.Discard)
-		require.ErrorIs(t, err, errUsage, want)
+		require.ErrorIs(t, err, cli.ErrUsage, want)
 		require.ErrorContains(t, err, want)
 	}
 	require.ErrorIs(t, command(t.Context(), []string{"-h"}, io.Discard, io.Discard), flag.ErrHelp)

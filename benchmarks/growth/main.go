@@ -19,37 +19,21 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
-	"github.com/snowfence/snowfence/internal/atomicfile"
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
-// errUsage marks errors of the command line. They lead to exit code 2.
-var errUsage = errors.New("wrong usage")
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "growth:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "growth:", err)
-		os.Exit(1)
-	}
+	cli.Main("growth", func(ctx context.Context) error {
+		return command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	})
 }
 
 // A plan holds the command line.
@@ -86,14 +70,11 @@ of its own, and prints tables. By default it takes some eight minutes and two gi
 	f.StringVar(&p.json, "json", "", "write the results into this file, too")
 	f.StringVar(&p.from, "from", "", "measure nothing: take the results from this file of -json")
 	f.BoolVar(&p.markdown, "markdown", false, "print the tables as Markdown")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	if err := cli.Parse(f, args); err != nil {
+		return nil, err
 	}
-	if f.NArg() > 0 {
-		return nil, fmt.Errorf("%w: %q is not a flag", errUsage, f.Arg(0))
+	if err := cli.NoArguments(f, ""); err != nil {
+		return nil, err
 	}
 	err := p.validate(*libs, *sizes)
 	return p, err
@@ -101,44 +82,34 @@ of its own, and prints tables. By default it takes some eight minutes and two gi
 
 // validate checks the values of the flags, and sets the libraries and sizes.
 func (p *plan) validate(libs, sizes string) error {
-	bad := func(name string, value any, want string) error {
-		return fmt.Errorf("%w: -%s: %v: want %s", errUsage, name, value, want)
-	}
 	for name := range strings.SplitSeq(libs, ",") {
 		l, ok := libraryOf(name)
 		if !ok {
-			return bad("libs", strconv.Quote(name), "some of "+libraryNames())
+			return cli.Wrong("libs", strconv.Quote(name), "some of "+libraryNames())
 		}
 		p.libraries = append(p.libraries, l)
 	}
 	for text := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1000 || n > mostEntries {
-			return bad("sizes", strconv.Quote(text), fmt.Sprintf("numbers from 1000 to %d", mostEntries))
+			return cli.Wrong("sizes", strconv.Quote(text), fmt.Sprintf("numbers from 1000 to %d", mostEntries))
 		}
 		p.sizes = append(p.sizes, n)
 	}
 	slices.Sort(p.sizes)
 	p.sizes = slices.Compact(p.sizes)
 	if p.rounds < 1 || p.rounds > 1000 {
-		return bad("rounds", p.rounds, "1 to 1000")
+		return cli.Wrong("rounds", p.rounds, "1 to 1000")
 	}
-	if p.json != "" { // before minutes of work
-		if folder, err := os.Stat(filepath.Dir(p.json)); err != nil || !folder.IsDir() {
-			return bad("json", p.json, "a file in a folder that is there")
-		}
+	if err := cli.CheckFile("json", p.json); err != nil { // before minutes of work
+		return err
 	}
-	if p.svg != "" {
-		if err := os.MkdirAll(p.svg, 0o755); err != nil { //nolint:gosec // pictures are no secret
-			return bad("svg", p.svg, "a folder: "+err.Error())
-		}
-	}
-	return nil
+	return cli.MakeFolder("svg", p.svg)
 }
 
 func command(ctx context.Context, args []string, out, progress io.Writer) error {
-	if len(args) == 3 && args[0] == measureCommand {
-		return answer(args[1], args[2], out)
+	if cli.Measures(args) {
+		return cli.Answer(args, out, libraryOf, measure)
 	}
 	p, err := parse(args)
 	if err != nil {
@@ -163,21 +134,18 @@ func (p *plan) run(
 	if err := p.write(out, r.results, r.skipped); err != nil {
 		return err
 	}
-	if stopped != nil {
-		return fmt.Errorf("stopped before the end, what was measured is shown: %w", stopped)
-	}
-	return nil
+	return cli.Stopped(stopped)
 }
 
 // again shows the results of an earlier run.
 func (p *plan) again(out io.Writer) error {
 	data, err := os.ReadFile(p.from)
 	if err != nil {
-		return fmt.Errorf("%w: -from: %w", errUsage, err)
+		return fmt.Errorf("%w: -from: %w", cli.ErrUsage, err)
 	}
 	var results []result
 	if err := json.Unmarshal(data, &results); err != nil {
-		return fmt.Errorf("%w: -from: %s: %w", errUsage, p.from, err)
+		return fmt.Errorf("%w: -from: %s: %w", cli.ErrUsage, p.from, err)
 	}
 	return p.write(out, results, nil)
 }
@@ -192,12 +160,5 @@ func (p *plan) write(out io.Writer, results []result, skipped []string) error {
 			return err
 		}
 	}
-	if p.json == "" {
-		return nil
-	}
-	return atomicfile.Write(p.json, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "\t")
-		return e.Encode(results)
-	})
+	return cli.WriteJSON(p.json, results)
 }

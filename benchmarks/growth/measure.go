@@ -2,18 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/metrics"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/snowfence/snowfence/internal/usage"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // A result holds what one process has measured: one library, with one size. Times are in seconds.
@@ -47,24 +44,6 @@ const (
 	mostMisses  = 300_000
 	collections = 3
 )
-
-// measureCommand is the first argument of a process that measures, before the library and the size.
-const measureCommand = "measure"
-
-// answer measures the library with that number of entries, and writes the result as JSON.
-func answer(name, entries string, out io.Writer) error {
-	l, ok := libraryOf(name)
-	n, err := strconv.Atoi(entries)
-	if !ok || err != nil || n < 1 {
-		return fmt.Errorf("%w: %s: want a library and a number of entries, not %q and %q", errUsage,
-			measureCommand, name, entries)
-	}
-	r, err := measure(l, n)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(out).Encode(r)
-}
 
 // measure fills a cache with n entries, and measures it. The keys and values are ints. Its capacity
 // is a tenth more than n: libraries that evict entries which would just fit would seem to need less
@@ -155,7 +134,7 @@ func (r *result) collect() {
 		runtime.GC()
 		times[i] = time.Since(began).Seconds()
 	}
-	r.GC = median(times)
+	r.GC = cli.Median(times)
 	r.GCCPU = (collectorTime() - used) / collections
 }
 
@@ -189,14 +168,4 @@ func longestPause() float64 {
 	h := s[0].Value.Float64Histogram()
 	_, longest := usage.Pauses(h, make([]uint64, len(h.Counts)))
 	return longest
-}
-
-// median returns NaN for no values.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	if n == 0 {
-		return math.NaN()
-	}
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

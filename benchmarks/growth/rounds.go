@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"strconv"
 	"time"
 
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/human"
 )
 
@@ -91,20 +87,6 @@ func (r *run) lacks(l library, entries int) string {
 
 // inProcess measures in a process of its own.
 func inProcess(ctx context.Context, l library, entries int) (*result, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	//nolint:gosec // this program
-	cmd := exec.CommandContext(ctx, program, measureCommand, l.name, strconv.Itoa(entries))
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, fmt.Errorf("%w\n%s", err, errs.String())
-	}
 	r := &result{}
-	return r, json.Unmarshal(out.Bytes(), r)
+	return r, cli.InProcess(ctx, l.name, entries, r)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
@@ -75,10 +76,10 @@ func (q *quantity) cell(results []result, library string, entries int) table.Cel
 	if len(all) == 0 {
 		return table.Missing()
 	}
-	mid := median(all)
+	mid := cli.Median(all)
 	text := q.format(mid)
 	if library != ours && len(ratios) > 0 {
-		text += " ×" + strconv.FormatFloat(median(ratios), 'f', 2, 64)
+		text += " ×" + strconv.FormatFloat(cli.Median(ratios), 'f', 2, 64)
 	}
 	return table.Number(mid).As(text)
 }
@@ -122,23 +123,8 @@ func tables(results []result) []*table.Table {
 
 // show prints the tables, and what was not measured.
 func show(out io.Writer, results []result, skipped []string, markdown bool) error {
-	for _, t := range tables(results) {
-		if markdown {
-			text, err := t.Markdown()
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintln(out, text); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := t.WriteText(out, table.StyleFor(out)); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(out); err != nil {
-			return err
-		}
+	if err := cli.WriteTables(out, tables(results), markdown); err != nil {
+		return err
 	}
 	for _, line := range skipped {
 		if _, err := fmt.Fprintf(out, "Not measured: %s.\n", line); err != nil {
@@ -176,7 +162,7 @@ func (q *quantity) curves(results []result) *report.Chart {
 			for _, v := range q.values(results, name, entries) {
 				all = append(all, v)
 			}
-			line.Points = append(line.Points, series.Point{T: float64(entries), V: scale * median(all)})
+			line.Points = append(line.Points, series.Point{T: float64(entries), V: scale * cli.Median(all)})
 		}
 		c.Lines = append(c.Lines, line)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -227,6 +228,6 @@ func TestCommand(t *testing.T) {
 		{"file"}, {"-json", filepath.Join(dir, "no", "folder.json")},
 		{"-svg", path},
 	} {
-		require.ErrorIs(t, command(wrong, &out), errUsage, wrong)
+		require.ErrorIs(t, command(wrong, &out), cli.ErrUsage, wrong)
 	}
 }

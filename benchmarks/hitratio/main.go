@@ -15,34 +15,22 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/snowfence/snowfence/internal/atomicfile"
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/human"
 )
 
-// errUsage marks errors of the command line. They lead to exit code 2.
-var errUsage = errors.New("wrong usage")
-
 func main() {
-	err := command(os.Args[1:], os.Stdout)
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "hitratio:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "hitratio:", err)
-		os.Exit(1)
-	}
+	cli.Main("hitratio", func(context.Context) error { return command(os.Args[1:], os.Stdout) })
 }
 
 // A result is the hit ratio of one cache with one trace.
@@ -86,34 +74,27 @@ keys, and prints the share of hits, in percent.
 		"draw a chart of each trace, as an SVG file in this folder, which is made if need be")
 	only := f.String("policies", "", "the policies, with commas between (default: all of "+
 		policyNames()+")")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return fmt.Errorf("%w: %w", errUsage, err)
+	if err := cli.Parse(f, args); err != nil {
+		return err
 	}
-	if f.NArg() > 0 {
-		return fmt.Errorf("%w: %q is not a flag; traces are given with -trace", errUsage, f.Arg(0))
+	if err := cli.NoArguments(f, "; traces are given with -trace"); err != nil {
+		return err
 	}
 	if *requests < 1000 {
-		return fmt.Errorf("%w: -requests: %d: want at least 1000", errUsage, *requests)
+		return cli.Wrong("requests", *requests, "at least 1000")
 	}
 	if *rounds < 1 || *rounds > 1000 {
-		return fmt.Errorf("%w: -rounds: %d: want 1 to 1000", errUsage, *rounds)
+		return cli.Wrong("rounds", *rounds, "1 to 1000")
 	}
-	if *jsonPath != "" { // before an hour of work
-		if folder, err := os.Stat(filepath.Dir(*jsonPath)); err != nil || !folder.IsDir() {
-			return fmt.Errorf("%w: -json: %s: want a file in a folder that is there", errUsage, *jsonPath)
-		}
+	if err := cli.CheckFile("json", *jsonPath); err != nil { // before an hour of work
+		return err
 	}
 	chosen, err := choose(*only)
 	if err != nil {
 		return err
 	}
-	if *svgDir != "" {
-		if err := os.MkdirAll(*svgDir, 0o755); err != nil { //nolint:gosec // pictures are no secret
-			return fmt.Errorf("%w: -svg: %w", errUsage, err)
-		}
+	if err := cli.MakeFolder("svg", *svgDir); err != nil {
+		return err
 	}
 	all, err := loadTraces(traces, *requests, *seed)
 	if err != nil {
@@ -136,14 +117,7 @@ keys, and prints the share of hits, in percent.
 			}
 		}
 	}
-	if *jsonPath == "" {
-		return nil
-	}
-	return atomicfile.Write(*jsonPath, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "\t")
-		return e.Encode(results)
-	})
+	return cli.WriteJSON(*jsonPath, results)
 }
 
 // choose returns the named policies, or all.
@@ -155,7 +129,7 @@ func choose(names string) ([]policy, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		at := slices.IndexFunc(policies, func(p policy) bool { return p.name == name })
 		if at < 0 {
-			return nil, fmt.Errorf("%w: -policies: %q: want some of %s", errUsage, name, policyNames())
+			return nil, cli.Wrong("policies", strconv.Quote(name), "some of "+policyNames())
 		}
 		chosen = append(chosen, policies[at])
 	}

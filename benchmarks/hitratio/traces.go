@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	tracefile "github.com/snowfence/snowfence/internal/trace"
 	"github.com/snowfence/snowfence/internal/workload"
 )
@@ -30,7 +31,7 @@ func loadTraces(paths []string, requests int, seed uint64) ([]trace, error) {
 	for _, path := range paths {
 		t, err := tracefile.Load(path, tracefile.Options{})
 		if err != nil {
-			return nil, fmt.Errorf("%w: -trace: %w", errUsage, err)
+			return nil, fmt.Errorf("%w: -trace: %w", cli.ErrUsage, err)
 		}
 		read = append(read, trace{filepath.Base(path), t.IDs, len(t.Keys)})
 	}

@@ -13,38 +13,21 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/snowfence/snowfence/internal/atomicfile"
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
-// errUsage marks errors of the command line. They lead to exit code 2.
-var errUsage = errors.New("wrong usage")
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "second:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "second:", err)
-		os.Exit(1)
-	}
+	cli.Main("second", func(ctx context.Context) error {
+		return command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	})
 }
 
 // A plan holds the command line.
@@ -76,14 +59,11 @@ Valkey or Redis server, each in a process of its own, and prints tables.
 	f.IntVar(&p.load.Keys, "keys", 30_000, "how many keys the server holds")
 	f.StringVar(&p.json, "json", "", "write the results into this file, too")
 	f.BoolVar(&p.markdown, "markdown", false, "print the tables as Markdown")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	if err := cli.Parse(f, args); err != nil {
+		return nil, err
 	}
-	if f.NArg() > 0 {
-		return nil, fmt.Errorf("%w: %q is not a flag", errUsage, f.Arg(0))
+	if err := cli.NoArguments(f, ""); err != nil {
+		return nil, err
 	}
 	err := p.validate(*libs)
 	return p, err
@@ -91,35 +71,29 @@ Valkey or Redis server, each in a process of its own, and prints tables.
 
 // validate checks the values of the flags, and sets the libraries.
 func (p *plan) validate(libs string) error {
-	bad := func(name string, value any, want string) error {
-		return fmt.Errorf("%w: -%s: %v: want %s", errUsage, name, value, want)
-	}
 	for name := range strings.SplitSeq(libs, ",") {
 		l, ok := libraryOf(name)
 		if !ok {
-			return bad("libs", strconv.Quote(name), "some of "+libraryNames())
+			return cli.Wrong("libs", strconv.Quote(name), "some of "+libraryNames())
 		}
 		p.libraries = append(p.libraries, l)
 	}
 	switch {
 	case p.rounds < 1 || p.rounds > 1000:
-		return bad("rounds", p.rounds, "1 to 1000")
+		return cli.Wrong("rounds", p.rounds, "1 to 1000")
 	case p.load.Window < time.Millisecond || p.load.Window > time.Hour:
-		return bad("window", p.load.Window, "1ms to 1h")
+		return cli.Wrong("window", p.load.Window, "1ms to 1h")
 	case p.load.Keys < 1000 || p.load.Keys > 10_000_000:
-		return bad("keys", p.load.Keys, "1000 to 10000000")
+		return cli.Wrong("keys", p.load.Keys, "1000 to 10000000")
 	}
-	if p.json != "" { // before minutes of work
-		if folder, err := os.Stat(filepath.Dir(p.json)); err != nil || !folder.IsDir() {
-			return bad("json", p.json, "a file in a folder that is there")
-		}
-	}
-	return nil
+	return cli.CheckFile("json", p.json)
 }
 
 func command(ctx context.Context, args []string, out, progress io.Writer) error {
-	if len(args) == 3 && args[0] == measureCommand {
-		return answer(ctx, args[1], args[2], out)
+	if cli.Measures(args) {
+		return cli.Answer(args, out, libraryOf, func(l library, w load) (*result, error) {
+			return measure(ctx, l, w)
+		})
 	}
 	p, err := parse(args)
 	if err != nil {
@@ -132,23 +106,13 @@ func command(ctx context.Context, args []string, out, progress io.Writer) error 
 	if err := p.write(out, results); err != nil {
 		return err
 	}
-	if stopped != nil {
-		return fmt.Errorf("stopped before the end, what was measured is shown: %w", stopped)
-	}
-	return nil
+	return cli.Stopped(stopped)
 }
 
 // write prints the tables, and writes the file.
 func (p *plan) write(out io.Writer, results []result) error {
-	if err := show(out, results, p.markdown); err != nil {
+	if err := cli.WriteTables(out, tables(results), p.markdown); err != nil {
 		return err
 	}
-	if p.json == "" {
-		return nil
-	}
-	return atomicfile.Write(p.json, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "\t")
-		return e.Encode(results)
-	})
+	return cli.WriteJSON(p.json, results)
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -69,24 +67,6 @@ type measured struct {
 type herd struct {
 	Loads float64 `json:"loads"` // calls of the origin
 	Time  float64 `json:"time"`  // until the last caller has its value, in seconds
-}
-
-// measureCommand is the first argument of a process that measures, before the library and the load.
-const measureCommand = "measure"
-
-// answer measures a library, and writes the result as JSON.
-func answer(ctx context.Context, name, argument string, out io.Writer) error {
-	l, ok := libraryOf(name)
-	var w load
-	if err := json.Unmarshal([]byte(argument), &w); err != nil || !ok || w.Keys < 1000 {
-		return fmt.Errorf("%w: %s: want a library and a load, not %q and %q", errUsage,
-			measureCommand, name, argument)
-	}
-	r, err := measure(ctx, l, w)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(out).Encode(r)
 }
 
 // A bench measures one library.

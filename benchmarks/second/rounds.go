@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"time"
 
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/valkeytest"
 )
 
@@ -26,7 +23,8 @@ func (p *plan) run(ctx context.Context, progress io.Writer) ([]result, error) {
 		if _, err := server.Do(ctx, "FLUSHALL"); err != nil {
 			return nil, err
 		}
-		return inProcess(ctx, l, p.load)
+		r := &result{}
+		return r, cli.InProcess(ctx, l.name, p.load, r)
 	})
 }
 
@@ -52,28 +50,4 @@ func (p *plan) measureAll(
 	}
 	fmt.Fprint(progress, "\r\x1b[K")
 	return results, nil
-}
-
-// inProcess measures in a process of its own.
-func inProcess(ctx context.Context, l library, w load) (*result, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	argument, err := json.Marshal(w)
-	if err != nil {
-		return nil, err
-	}
-	//nolint:gosec // this program
-	cmd := exec.CommandContext(ctx, program, measureCommand, l.name, string(argument))
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, fmt.Errorf("%w\n%s", err, errs.String())
-	}
-	r := &result{}
-	return r, json.Unmarshal(out.Bytes(), r)
 }

@@ -12,13 +12,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/valkeytest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == measureCommand { // a process that a test has started
+	if cli.Measures(os.Args[1:]) { // a process that a test has started
 		main()
 		return
 	}
@@ -111,11 +112,11 @@ func TestUsage(t *testing.T) {
 		"-json: ":                {"-json", filepath.Join(file, "results.json")},
 		`"now" is not a flag`:    {"now"},
 		"not defined":            {"-no-such"},
-		`not "lru" and "{}"`:     {measureCommand, "lru", "{}"},
-		`not "snowfence" and "7`: {measureCommand, "snowfence", "7"},
+		`not "lru" and "{}"`:     {"measure", "lru", "{}"},
+		`not "snowfence" and "7`: {"measure", "snowfence", "7"},
 	} {
 		err := command(t.Context(), args, io.Discard, io.Discard)
-		require.ErrorIs(t, err, errUsage, want)
+		require.ErrorIs(t, err, cli.ErrUsage, want)
 		require.ErrorContains(t, err, want)
 	}
 	require.ErrorIs(t, command(t.Context(), []string{"-h"}, io.Discard, io.Discard), flag.ErrHelp)

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/table"
 )
@@ -80,7 +79,7 @@ func (q *quantity) median(results []result, library string) table.Cell {
 	if len(all) == 0 {
 		return table.Missing()
 	}
-	_, mid, _ := spread(all)
+	mid := cli.Median(all)
 	return table.Number(mid).As(q.show(mid))
 }
 
@@ -96,16 +95,9 @@ func (q *quantity) ratio(results []result, library string) table.Cell {
 	if len(all) == 0 {
 		return table.Missing()
 	}
-	low, mid, high := spread(all)
 	text := func(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
-	return table.Text(text(mid) + " (" + text(low) + "–" + text(high) + ")")
-}
-
-// spread returns the median and the extremes.
-func spread(values []float64) (low, mid, high float64) {
-	slices.Sort(values)
-	n := len(values)
-	return values[0], (values[(n-1)/2] + values[n/2]) / 2, values[n-1]
+	return table.Text(text(cli.Median(all)) +
+		" (" + text(slices.Min(all)) + "–" + text(slices.Max(all)) + ")")
 }
 
 // tables returns the medians, and the ratios of others to ours.
@@ -156,27 +148,4 @@ func reloaded(results []result, names []string) string {
 	}
 	return "Keys that the origin was asked for while the server had them, in all rounds: " +
 		strings.Join(counts, ", ") + "."
-}
-
-// show prints the tables.
-func show(out io.Writer, results []result, markdown bool) error {
-	for _, t := range tables(results) {
-		if markdown {
-			text, err := t.Markdown()
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintln(out, text); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := t.WriteText(out, table.StyleFor(out)); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(out); err != nil {
-			return err
-		}
-	}
-	return nil
 }

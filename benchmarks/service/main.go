@@ -17,38 +17,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/snowfence/snowfence/internal/atomicfile"
-	"github.com/snowfence/snowfence/internal/table"
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
-
-// errUsage marks errors of the command line. They lead to exit code 2.
-var errUsage = errors.New("wrong usage")
 
 // childArgument makes this program a server's process.
 const childArgument = "serve-child"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(os.Stderr, "service:", err)
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "service:", err)
-		os.Exit(1)
-	}
+	cli.Main("service", func(ctx context.Context) error {
+		return command(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	})
 }
 
 func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
@@ -77,44 +58,18 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	if err := o.write(out, r); err != nil {
 		return err
 	}
-	if stopped != nil {
-		return fmt.Errorf("stopped before the end, what was measured is shown: %w", stopped)
-	}
-	return nil
+	return cli.Stopped(stopped)
 }
 
 // write writes the tables, and the files that the options name.
 func (o *options) write(out io.Writer, r *result) error {
-	style := table.StyleFor(out)
-	for _, t := range r.tables() {
-		if o.markdown {
-			text, err := t.Markdown()
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(out, "%s\n", text); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := t.WriteText(out, style); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(out); err != nil {
-			return err
-		}
+	if err := cli.WriteTables(out, r.tables(), o.markdown); err != nil {
+		return err
 	}
 	if o.svg != "" {
 		if err := r.writeCharts(o.svg); err != nil {
 			return err
 		}
 	}
-	if o.json == "" {
-		return nil
-	}
-	return atomicfile.Write(o.json, func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "\t")
-		return e.Encode(r)
-	})
+	return cli.WriteJSON(o.json, r)
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 func TestMain(m *testing.M) {
@@ -160,7 +162,7 @@ func TestRefuses(t *testing.T) {
 		"-no-such":                  "flag provided but not defined",
 	} {
 		_, _, err := run(t, line)
-		require.ErrorIs(t, err, errUsage, line)
+		require.ErrorIs(t, err, cli.ErrUsage, line)
 		assert.ErrorContains(t, err, want, line)
 	}
 }
@@ -180,7 +182,7 @@ func TestFromNothing(t *testing.T) {
 	_, _, err := run(t, "-from "+path)
 	require.ErrorIs(t, err, errNoResult)
 	_, _, err = run(t, "-from "+path+" -svg "+path)
-	require.ErrorIs(t, err, errUsage, "a file is no folder")
+	require.ErrorIs(t, err, cli.ErrUsage, "a file is no folder")
 }
 
 func TestQuick(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // options holds the command line.
@@ -92,11 +93,11 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 		"files in this `folder`, which is made if need be")
 	f.StringVar(&o.from, "from", "", "measure nothing: take the results from this `file` of -json")
 	quick := f.Bool("quick", false, "one round of 500ms at 1000 and 4000 requests a second: a minute")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	if err := cli.Parse(f, args); err != nil {
+		return nil, err
+	}
+	if err := cli.NoArguments(f, "; libraries are given with -libs"); err != nil {
+		return nil, err
 	}
 	if *quick {
 		o.rounds, o.duration, *rates = 1, 500*time.Millisecond, "1000,4000"
@@ -105,7 +106,7 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 	if err := o.parseRates(*rates); err != nil {
 		return nil, err
 	}
-	if err := o.validate(f.Args()); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
@@ -116,71 +117,63 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 	return o, nil
 }
 
-// wrong returns the error of a flag.
-func wrong(name string, value any, want string) error {
-	return fmt.Errorf("%w: -%s: %v: want %s", errUsage, name, value, want)
-}
-
 func (o *options) parseRates(text string) error {
 	for part := range strings.SplitSeq(text, ",") {
 		rate, err := strconv.Atoi(part)
 		if err != nil || rate < 1 || rate > 1_000_000 ||
 			len(o.rates) > 0 && float64(rate) <= o.rates[len(o.rates)-1] {
-			return wrong("rates", text, "rising numbers from 1 to 1000000, with commas between")
+			return cli.Wrong("rates", text, "rising numbers from 1 to 1000000, with commas between")
 		}
 		o.rates = append(o.rates, float64(rate))
 	}
 	return nil
 }
 
-func (o *options) validate(rest []string) error {
-	if len(rest) > 0 {
-		return fmt.Errorf("%w: %q is not a flag; libraries are given with -libs", errUsage, rest[0])
-	}
+func (o *options) validate() error {
 	for i, name := range o.libraries {
 		if _, ok := findLibrary(name); !ok {
-			return wrong("libs", strconv.Quote(name), "some of "+libraryNames())
+			return cli.Wrong("libs", strconv.Quote(name), "some of "+libraryNames())
 		}
 		if slices.Contains(o.libraries[:i], name) {
-			return wrong("libs", strconv.Quote(name), "each library once")
+			return cli.Wrong("libs", strconv.Quote(name), "each library once")
 		}
 	}
 	least := o.rates[0]
 	switch f := o.faults; {
 	case o.rounds < 1 || o.rounds > 1000:
-		return wrong("rounds", o.rounds, "1 to 1000")
+		return cli.Wrong("rounds", o.rounds, "1 to 1000")
 	case o.warm < 0 || o.warm > time.Hour:
-		return wrong("warm-up", o.warm, "0s to 1h")
+		return cli.Wrong("warm-up", o.warm, "0s to 1h")
 	case o.duration < 100*time.Millisecond || o.duration > time.Hour:
-		return wrong("duration", o.duration, "100ms to 1h")
+		return cli.Wrong("duration", o.duration, "100ms to 1h")
 	case least*o.duration.Seconds() < 100:
-		return wrong("duration", o.duration, fmt.Sprintf("100 requests or more at %v/s", least))
+		return cli.Wrong("duration", o.duration, fmt.Sprintf("100 requests or more at %v/s", least))
 	case o.ttl < 10*time.Millisecond || o.ttl > time.Hour:
-		return wrong("ttl", o.ttl, "10ms to 1h")
+		return cli.Wrong("ttl", o.ttl, "10ms to 1h")
 	case o.timeout < time.Millisecond || o.timeout > time.Hour:
-		return wrong("timeout", o.timeout, "1ms to 1h")
+		return cli.Wrong("timeout", o.timeout, "1ms to 1h")
 	case f.Slow < 0 || f.Slow > time.Hour:
-		return wrong("slow", f.Slow, "0s to 1h")
+		return cli.Wrong("slow", f.Slow, "0s to 1h")
 	case !(f.SlowShare >= 0 && f.SlowShare <= 1): // so that NaN is refused
-		return wrong("slow-share", f.SlowShare, "a share from 0 to 1")
+		return cli.Wrong("slow-share", f.SlowShare, "a share from 0 to 1")
 	case !(f.FailShare >= 0 && f.FailShare+f.SlowShare <= 1):
-		return wrong("fail-share", f.FailShare, "a share from 0 to 1, with -slow-share at most 1")
+		return cli.Wrong("fail-share", f.FailShare, "a share from 0 to 1, with -slow-share at most 1")
 	case o.connections < 1 || o.connections > 20_000:
-		return wrong("connections", o.connections, "1 to 20000")
+		return cli.Wrong("connections", o.connections, "1 to 20000")
 	}
 	if o.from != "" {
 		if _, err := os.Stat(o.from); err != nil {
-			return wrong("from", o.from, "a file that exists")
+			return cli.Wrong("from", o.from, "a file that exists")
 		}
 	}
 	if o.json != "" { // before minutes of work
 		if folder, err := os.Stat(filepath.Dir(o.json)); err != nil || !folder.IsDir() {
-			return wrong("json", o.json, "a file in a folder that exists")
+			return cli.Wrong("json", o.json, "a file in a folder that exists")
 		}
 	}
 	if o.svg != "" {
 		if err := os.MkdirAll(o.svg, 0o755); err != nil { //nolint:gosec // pictures are no secret
-			return wrong("svg", o.svg, "a folder: "+err.Error())
+			return cli.Wrong("svg", o.svg, "a folder: "+err.Error())
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/snowfence/snowfence/cache"
+	"github.com/snowfence/snowfence/cache/internal/codec"
 )
 
 // Options configures Save, Load and Keep. The zero value is valid. Save and Load must have the
@@ -56,6 +57,9 @@ func (e *OptionError) Error() string {
 }
 
 func (o *Options[K, V]) validate() error {
+	if why := codec.Unfit(codecOr(o.Value)); why != "" {
+		return &OptionError{"Options.Value", codecOr(o.Value).Name(), "another codec: " + why}
+	}
 	switch {
 	case o.MaxEntries < 0:
 		return &OptionError{"Options.MaxEntries", o.MaxEntries, "0 (no bound) or more"}

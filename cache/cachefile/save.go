@@ -78,7 +78,10 @@ func Save[K comparable, V any](
 	}
 	o.trace("written")
 	w.saved.Bytes = frames.n
-	return w.saved, file.keep(o.trace)
+	if err := file.keep(o.trace); err != nil {
+		return Saved{}, err
+	}
+	return w.saved, nil
 }
 
 // check checks the arguments of Save and Load.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -95,8 +96,9 @@ func (o Options) validate() error {
 	bad := func(field string, value any, want string) error { return &OptionError{field, value, want} }
 	c := &o.Client
 	switch {
-	case len(c.InitAddress) == 0 || slices.Contains(c.InitAddress, ""):
-		return bad("Client.InitAddress", fmt.Sprintf("%q", c.InitAddress), "host:port of the server")
+	case len(c.InitAddress) == 0 || slices.ContainsFunc(c.InitAddress, o.isBadAddress):
+		return bad("Client.InitAddress", fmt.Sprintf("%q", c.InitAddress),
+			"host:port of the server; for a URL use valkey.ParseURL")
 	case c.OnInvalidations != nil:
 		return bad("Client.OnInvalidations", "a function", "nil: see Storage.Watch")
 	case c.ClientTrackingOptions != nil:
@@ -115,4 +117,14 @@ func (o Options) validate() error {
 		return bad("LogSize", o.LogSize, "2 to 1048576")
 	}
 	return nil
+}
+
+// isBadAddress reports whether no server can be at that address. A dial function of the user may
+// have addresses of its own.
+func (o *Options) isBadAddress(address string) bool {
+	if o.Client.DialCtxFn != nil || o.Client.DialFn != nil { //nolint:staticcheck // the user may set it
+		return address == ""
+	}
+	_, port, err := net.SplitHostPort(address)
+	return err != nil || port == "" || strings.Contains(address, "/")
 }

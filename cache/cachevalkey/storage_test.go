@@ -360,6 +360,11 @@ func TestOptions(t *testing.T) {
 		require.Equal(t, field, bad.Field)
 		require.ErrorContains(t, err, "cachevalkey: Options."+field+": ")
 	}
+	for _, address := range []string{"", "host", "host:", "redis://host:6379", "::1"} {
+		_, err := New(at("host:6379", address))
+		require.ErrorContains(t, err, fmt.Sprintf("cachevalkey: Options.Client.InitAddress: [%q %q]: want "+
+			"host:port", "host:6379", address))
+	}
 	_, err := New(Options{Client: valkey.ClientOption{InitAddress: []string{"a:1"}}, LogSize: -1})
 	require.EqualError(t, err, "cachevalkey: Options.LogSize: -1: want 2 to 1048576")
 }

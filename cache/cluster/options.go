@@ -222,6 +222,8 @@ func (o Options[V]) withDefaults() Options[V] {
 func (o *Options[V]) validate() error {
 	bad := func(field string, value any, want string) error { return &OptionError{field, value, want} }
 	switch {
+	case codec.Unfit(o.Codec) != "":
+		return bad("Codec", o.Codec.Name(), "another one: "+codec.Unfit(o.Codec))
 	case o.Registry == nil:
 		return bad("Registry", "nil", "the registry of this node")
 	case o.Load == nil:
