@@ -165,7 +165,7 @@ func TestCheckUsage(t *testing.T) {
 		require.ErrorIs(t, err, cli.ErrUsage, want)
 		require.ErrorContains(t, err, want)
 	}
-	require.NoError(t, checkCommand(t.Context(), []string{"-h"}))
+	require.ErrorIs(t, checkCommand(t.Context(), []string{"-h"}), flag.ErrHelp)
 }
 
 func TestSplitName(t *testing.T) {
