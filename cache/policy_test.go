@@ -35,7 +35,7 @@ func TestDefaultPolicyIsNeverTheWrongOne(t *testing.T) {
 	recent := make([]int, 2000)
 	loads := map[string]func(i int) int{
 		"popular": func(int) int { return int(popular.Draw(r)) }, //nolint:gosec // below 100,000
-		"loop":    func(i int) int { return int(i % 8000) },      //nolint:gosec // small
+		"loop":    func(i int) int { return i % 8000 },
 		"scans": func(i int) int {
 			if i/5000%2 == 0 {
 				return int(popular.Draw(r)) //nolint:gosec // below 100,000

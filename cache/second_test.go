@@ -673,6 +673,7 @@ func TestSecondLevelOptions(t *testing.T) {
 		text    string
 		version int
 	}
+	_, _ = document{}.text, document{}.version
 	_, err = cache.New(cache.Options[string, document]{
 		SecondLevel: cache.SecondLevel[string, document]{Storage: s},
 	})

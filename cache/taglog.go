@@ -10,9 +10,9 @@ import (
 const maxLogTags = 16 << 10
 
 // A tagLog holds what a cache knows of the log of its Storage, and the clock of the Storage. It is
-// unknown until the first Read, and again once a Read shows that the Storage has lost the end of its
-// log, as one that was replaced by a copy which lags behind. Then no record is believed and none is
-// written, since nobody knows which tags were invalidated.
+// unknown until the first Read, and again once a Read shows that the Storage has lost the end of
+// its log, as one that was replaced by a copy which lags behind. Then no record is believed and
+// none is written, since nobody knows which tags were invalidated.
 type tagLog struct {
 	mu    sync.Mutex // guards the following
 	epoch int        // number of losses

@@ -13,8 +13,8 @@ type tagSet[K comparable, V any] struct {
 	entries []*entry[K, V]
 }
 
-// minTagRoom is the room below which the set of a tag does not shrink. It is small, since there can be
-// as many tags as entries: many tags that each had many entries once must not keep that room.
+// minTagRoom is the room below which the set of a tag does not shrink. It is small, since there can
+// be as many tags as entries: many tags that each had many entries once must not keep that room.
 const minTagRoom = 16
 
 // A tagRef is the place of an entry in a tagSet.

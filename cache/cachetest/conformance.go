@@ -179,8 +179,9 @@ func testFences(t *testing.T, a, b cache.Storage) {
 func testLogBegins(t *testing.T, a, b cache.Storage) {
 	t.Helper()
 	for _, s := range []cache.Storage{a, b} {
-		if r := readStorage(t, s, 0, "k"); len(r.Log) != 1 || r.Log[0].Tag != "" || r.Log[0].Version == 0 {
-			t.Fatalf("the log of an empty storage is %+v, want the tag \"\" alone", r.Log)
+		log := readStorage(t, s, 0, "k").Log
+		if len(log) != 1 || log[0].Tag != "" || log[0].Version == 0 {
+			t.Fatalf("the log of an empty storage is %+v, want the tag \"\" alone", log)
 		}
 	}
 }

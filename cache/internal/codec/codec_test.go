@@ -95,7 +95,7 @@ func FuzzBytes(f *testing.F) {
 		require.NoError(t, err)
 		again, err := codec.Bytes{}.Encode(v)
 		require.NoError(t, err)
-		require.Equal(t, len(data), len(again))
+		require.Len(t, again, len(data))
 		require.True(t, bytes.Equal(data, again))
 	})
 }

@@ -28,7 +28,7 @@ func TestUnfit(t *testing.T) {
 	require.Equal(t, "JSON does not say which type a value of the interface error has",
 		codec.Unfit(codec.Default[error]()))
 
-	_, _ = hidden{}.a, partly{}.b
+	_, _, _ = hidden{}.a, partly{}.b, embeds{}.hidden
 	for _, why := range []string{
 		codec.Unfit(codec.Default[partly]()), codec.Unfit(codec.Default[nested]()),
 		codec.Unfit(codec.Default[embeds]()), codec.Unfit(codec.Default[*plainly]()),
