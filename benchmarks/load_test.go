@@ -21,8 +21,8 @@ func BenchmarkMiss(b *testing.B) {
 // floor names the least that something can cost.
 const floor = "floor"
 
-// newFloor returns what a miss with a goroutine of its own costs at least: its fetch starts one, which
-// calls the loader and wakes the caller, and nothing else.
+// newFloor returns what a miss with a goroutine of its own costs at least: its fetch starts one,
+// which calls the loader and wakes the caller, and nothing else.
 func newFloor[K keys](
 	_ testing.TB, _ int, _ time.Duration, load loader[K, int],
 ) subject[K, int] {

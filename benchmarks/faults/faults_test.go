@@ -14,11 +14,12 @@ import (
 	"testing/synctest"
 	"unicode/utf8"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/stalltest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 func TestMain(m *testing.M) {

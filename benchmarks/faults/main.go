@@ -21,8 +21,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/stalltest"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 func main() {

@@ -92,7 +92,8 @@ func (p *plan) validate(libs, sizes string) error {
 	for text := range strings.SplitSeq(sizes, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1000 || n > mostEntries {
-			return cli.Wrong("sizes", strconv.Quote(text), fmt.Sprintf("numbers from 1000 to %d", mostEntries))
+			return cli.Wrong("sizes", strconv.Quote(text),
+				fmt.Sprintf("numbers from 1000 to %d", mostEntries))
 		}
 		p.sizes = append(p.sizes, n)
 	}

@@ -6,8 +6,9 @@ import (
 	"io"
 	"time"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/human"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // A run measures what a plan names, round by round.

@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/report"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/snowfence/snowfence/internal/table"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // A quantity is a number of results. Less is better.

@@ -13,10 +13,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/series"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // best returns the most hits of any sequence of evictions, including not storing a key.

@@ -25,8 +25,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/human"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 func main() {

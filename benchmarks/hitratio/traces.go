@@ -7,9 +7,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	tracefile "github.com/snowfence/snowfence/internal/trace"
 	"github.com/snowfence/snowfence/internal/workload"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // A trace is a sequence of requests for keys.

@@ -6,8 +6,9 @@ import (
 	"io"
 	"time"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/valkeytest"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // run starts the server, and measures round by round. If it fails or ctx ends, it returns what was

@@ -12,10 +12,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/valkeytest"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 func TestMain(m *testing.M) {

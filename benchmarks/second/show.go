@@ -6,9 +6,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 	"github.com/snowfence/snowfence/internal/human"
 	"github.com/snowfence/snowfence/internal/table"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // A quantity is a row of the tables.

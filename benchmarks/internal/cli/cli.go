@@ -1,5 +1,5 @@
-// Package cli has what the commands of this module share: the exit codes, the checks of flags before
-// minutes of work, processes that measure, and the files and tables that come out.
+// Package cli has what the commands of this module share: the exit codes, the checks of flags
+// before minutes of work, processes that measure, and the files and tables that come out.
 package cli
 
 import (
