@@ -9,6 +9,7 @@ import (
 const (
 	eventStale = iota
 	eventSecondLevel
+	eventSecondLevelBack
 	eventUnwritable
 	numEvents
 )

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -122,6 +123,36 @@ type hanging struct {
 }
 
 func (h hanging) Enabled(context.Context, slog.Level) bool { <-h.on; return true }
+
+// An outage of the second level is logged, and its end.
+func TestLogsSecondLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b lockedBuffer
+		s := cachetest.NewStorage(t)
+		c := newCache(t, withStorage(s, cache.Options[string, string]{
+			Logger: slog.New(slog.NewTextHandler(&b, nil)),
+		}))
+		fetch(t, c, "before", returns[string]("v"))
+		require.NoError(t, c.Flush(t.Context()))
+		require.Empty(t, b.take())
+		s.SetFault(cachetest.StorageFault{Err: errors.New("refused")})
+		for i := range 10 {
+			fetch(t, c, strconv.Itoa(i), returns[string]("v"))
+			time.Sleep(time.Millisecond)
+		}
+		lines := b.take()
+		require.Len(t, lines, 1, "the others are suppressed")
+		require.Contains(t, lines[0], `level=WARN msg="the second level has failed"`)
+		require.Contains(t, lines[0], "error=refused")
+		s.SetFault(cachetest.StorageFault{})
+		time.Sleep(time.Second)
+		fetch(t, c, "after", returns[string]("v"))
+		require.NoError(t, c.Flush(t.Context()))
+		lines = b.take()
+		require.Len(t, lines, 1)
+		require.Contains(t, lines[0], `level=INFO msg="the second level works again"`)
+	})
+}
 
 // A value that can't be written to the second level is logged, and its key as the courier shows it.
 func TestLogsUnwritableValues(t *testing.T) {

@@ -98,7 +98,7 @@ func newSecond[K comparable, V any](c *Cache[K, V], l SecondLevel[K, V]) *second
 	}
 	s := &second[K, V]{SecondLevel: l.withDefaults(), cache: c}
 	s.codecName = s.Codec.Name()
-	s.calls = newStorageCalls(s.Timeout, s.failed)
+	s.calls = newStorageCalls(s.Timeout, s.failed, s.works)
 	s.pending = pending[K, V]{
 		most: s.MaxPending, send: s.send, life: s.calls.life,
 		dropped: func(n int) { c.counters.secondDropped.Add(uint64(n)) }, //nolint:gosec // not negative
@@ -114,6 +114,17 @@ func (s *second[K, V]) failed(err error) {
 		c.log.Add(eventSecondLevel, suppressed, slog.LevelWarn, "the second level has failed",
 			func(*slog.Logger) []slog.Attr {
 				return []slog.Attr{slog.String("courier", c.courier.Name()), slog.Any("error", err)}
+			})
+	}
+}
+
+// works logs that the Storage works again.
+func (s *second[K, V]) works() {
+	c := s.cache
+	if ok, suppressed := c.log.Allow(eventSecondLevelBack); ok {
+		c.log.Add(eventSecondLevelBack, suppressed, slog.LevelInfo, "the second level works again",
+			func(*slog.Logger) []slog.Attr {
+				return []slog.Attr{slog.String("courier", c.courier.Name())}
 			})
 	}
 }

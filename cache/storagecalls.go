@@ -53,7 +53,10 @@ type storageCalls struct {
 	idle    chan struct{} // made by close, and closed when no call runs
 }
 
-func newStorageCalls(timeout time.Duration, failed func(error)) *storageCalls {
+// newStorageCalls returns the calls of a Storage. failed is called with each failure, and works
+// when the Storage works again after it has counted as down. works must not call methods of the
+// result.
+func newStorageCalls(timeout time.Duration, failed func(error), works func()) *storageCalls {
 	s := &storageCalls{timeout: timeout, failed: failed, made: time.Now()}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
@@ -61,6 +64,11 @@ func newStorageCalls(timeout time.Duration, failed func(error)) *storageCalls {
 		Timeout:     storageRest + rand.N(storageRest), //nolint:gosec // no secret: spreads the probes
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= storageTrips },
 		IsExcluded:  func(err error) bool { return errors.Is(err, context.Canceled) },
+		OnStateChange: func(_ string, _, now gobreaker.State) {
+			if now == gobreaker.StateClosed {
+				works()
+			}
+		},
 	})
 	return s
 }

@@ -14,7 +14,7 @@ import (
 // down. As many that are late one after the other do.
 func TestCallsThatAreLateTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStorageCalls(time.Second, func(error) {})
+		s := newStorageCalls(time.Second, func(error) {}, func() {})
 		defer s.close(t.Context())
 		late := func() {
 			call, err := s.start(t.Context(), func(context.Context) error {

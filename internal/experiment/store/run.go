@@ -131,7 +131,7 @@ func runLevel(
 	}
 	stats := r.stats()
 	level.Second, level.Fetches, level.Errors, level.Example = second, r.fetches, r.errors, r.example
-	level.Loads, level.Stale, level.Origin = r.loads.Load(), stats.Stale, r.origins.Spread()
+	level.Loads, level.Stale, level.Origin = r.loads.Load(), stats.Stale, r.loadTimes()
 	for i := range r.times {
 		level.Times[i] = r.times[i].Spread()
 	}
@@ -174,6 +174,13 @@ func (r *run) load(ctx context.Context, key uint64) ([]byte, error) {
 	defer r.mu.Unlock()
 	r.origins.Add(time.Since(begin))
 	return value, err
+}
+
+// loadTimes returns how long loads took. Some may be under way although their callers have left.
+func (r *run) loadTimes() measured.Spread {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.origins.Spread()
 }
 
 // stop ends a process as one that drains: after its callers have left.

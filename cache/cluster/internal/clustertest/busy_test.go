@@ -16,11 +16,12 @@ func TestBusyNodeKilled(t *testing.T) {
 		const victim, count, load = 1, 100, 50 * time.Millisecond
 		keys := c.owned(victim, count, "busy")
 		before := c.origin.count(keys...)
-		c.origin.hold("busy/")
+		release := c.origin.hold("busy/")
 		h := c.let(count*(len(c.nodes)-1), deadline, keys, c.others(victim)...)
 		c.untilLoads(before+count, keys...)
 		c.origin.treat("busy/", treatment{delay: load})
 		c.nodes[victim].kill()
+		release() // a node that took the busy victim for silent may have begun a load
 		began := time.Now()
 		results := h.wait()
 		values(t, results)
