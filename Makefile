@@ -84,9 +84,10 @@ packages_with = $$(grep -rl --include='*_test.go' '$(1)' $(TESTED) | xargs -n 1 
 test-long: ## The packages that have tests which -short leaves out, in full, under the race detector (8 minutes)
 	$(GO_TEST) -race $(call packages_with,testing\.Short())
 
+# NORACE_FLAGS=-short leaves out the long tests.
 .PHONY: test-norace
 test-norace: ## The packages that have tests which the race detector leaves out, in full, without it
-	$(GO_TEST) $(call packages_with,^//go:build !race$$)
+	$(GO_TEST) $(NORACE_FLAGS) $(call packages_with,^//go:build !race$$)
 
 .PHONY: test-bench
 test-bench: ## Vet and test benchmarks/, a module of its own
