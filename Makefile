@@ -35,9 +35,6 @@ TESTED := $(filter-out benchmarks tools docs testdata bin out,$(patsubst %/,%,$(
 # benchmarks/ is a module of its own, so that its dependencies stay out of this one.
 NESTED := $(wildcard benchmarks/go.mod)
 
-# SQLite, which benchmarks/service uses, takes minutes to compile for the race detector.
-BUT_SERVICE = $$($(GO) list ./... | grep -v /service$$)
-
 # Tools are built from the versions that tools/go.mod pins, into a folder named
 # after the version of Go: a linter can read only the export data of the release
 # that built it.
@@ -89,10 +86,11 @@ test-long: ## The packages that have tests which -short leaves out, in full, und
 test-norace: ## The packages that have tests which the race detector leaves out, in full, without it
 	$(GO_TEST) $(NORACE_FLAGS) $(call packages_with,^//go:build !race$$)
 
+# Without the race detector: it would take minutes to compile the other libraries, and SQLite.
 .PHONY: test-bench
 test-bench: ## Vet and test benchmarks/, a module of its own
 ifneq ($(NESTED),)
-	cd benchmarks && $(GO) vet -race $(BUT_SERVICE) && $(GO_TEST) -race $(BUT_SERVICE) && $(GO_TEST) ./service
+	cd benchmarks && $(GO) vet ./... && $(GO_TEST) ./...
 endif
 
 # If the empty test can't start, the machine does not run such programs. Any other failure is a bug.
