@@ -122,7 +122,6 @@ func (o Options) validate() error {
 // isBadAddress reports whether no server can be at that address. A dial function of the user may
 // have addresses of its own.
 func (o Options) isBadAddress(address string) bool {
-	//nolint:staticcheck // DialFn is deprecated, and a user may set it
 	if o.Client.DialCtxFn != nil || o.Client.DialFn != nil {
 		return address == ""
 	}
