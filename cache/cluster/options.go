@@ -71,7 +71,9 @@ type Options[V any] struct {
 	Name string
 
 	// Codec turns values into bytes and back, for the way between nodes. By default []byte and string
-	// are sent as they are, and all other types as JSON. The codec's name is of the cluster.
+	// are sent as they are, and all other types as JSON, unless JSON gives back none of their values:
+	// an interface, and a struct without exported fields, need a Codec. The codec's name is of the
+	// cluster.
 	Codec Codec[V]
 
 	// Cache configures the entries, own ones and copies: how many are kept, how long they live, how
