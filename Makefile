@@ -64,15 +64,15 @@ GO_TEST = $(GO) test -p $(P) -timeout $(TEST_TIMEOUT)
 
 # vet runs with -race, so that the tests reuse its builds. The linter and portable vet without it.
 .PHONY: test
-test: ## Vet and test under the race detector, without the long tests (4 minutes at first)
+test: ## Vet and test under the race detector, without the long tests (10 minutes on two cores)
 	$(GO) vet -race ./...
 	$(GO_TEST) -race -short ./...
 
 .PHONY: check
-check: check-quick test-long ## Everything: the long tests too, lint, other systems (25 minutes at first)
+check: check-quick test-long ## Everything: the long tests too, lint, other systems (40 minutes on two cores)
 
 .PHONY: check-quick
-check-quick: test test-norace test-bench lint portable tidy-check ## What CI runs: check without the long tests under the race detector
+check-quick: test test-norace test-bench lint portable tidy-check ## Check without the long tests under the race detector; CI runs it with less
 
 # The packages are found by the text of their tests, so that the list is complete.
 packages_with = $$(grep -rl --include='*_test.go' '$(1)' $(TESTED) | xargs -n 1 dirname | sort -u | sed 's,^,./,')
