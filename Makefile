@@ -104,6 +104,7 @@ portable: ## Build and vet the packages for other systems and 32 bit; test the c
 	done; \
 	export GOOS=js GOARCH=wasm; check $(BROWSER); \
 	export GOOS=linux GOARCH=386; \
+	$(GO) vet $(CORES); \
 	out=$$($(GO) test -count 1 -run '^$$' ./registry/internal/hlc 2>&1) || case $$out in \
 		*fork/exec*) echo "portable: this machine runs no linux/386 tests: left out"; exit 0 ;; \
 		*) printf '%s\n' "$$out" >&2; exit 1 ;; \

@@ -73,9 +73,8 @@ func (p *plan) list(ctx context.Context, binary string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%w: -bench: %s: no benchmark has such a name; there are: %s", cli.ErrUsage,
-			p.bench,
-			strings.Join(strings.Fields(string(out)), " "))
+		return nil, fmt.Errorf("%w: -bench: %s: no benchmark has such a name; there are: %s",
+			cli.ErrUsage, p.bench, strings.Join(strings.Fields(string(out)), " "))
 	}
 	return names, nil
 }
