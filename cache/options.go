@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/snowfence/snowfence/cache/internal/codec"
 	"github.com/snowfence/snowfence/courier"
 )
 
@@ -237,6 +238,7 @@ func (l *SecondLevel[K, V]) validate() error {
 	}
 	_, notifies := l.Storage.(Notifier)
 	name, _ := keysOf[K]()
+	unfit := codec.Unfit(codec.Or[V](l.Codec))
 	switch {
 	case l.Storage == nil && (l.Key != nil || l.ParseKey != nil || l.Codec != nil ||
 		l.SoftTimeout != 0 || l.Timeout != 0 || l.MaxRecord != 0 || l.MaxPending != 0):
@@ -251,8 +253,8 @@ func (l *SecondLevel[K, V]) validate() error {
 		return bad("ParseKey", "a function", "nil, since Key is not set")
 	case l.Key != nil && l.ParseKey == nil && notifies:
 		return bad("ParseKey", "nil", "the inverse of Key, since Storage is a Notifier")
-	case l.withDefaults().unfit() != "":
-		return bad("Codec", l.withDefaults().Codec.Name(), "another one: "+l.withDefaults().unfit())
+	case unfit != "":
+		return bad("Codec", "json", "another one: "+unfit)
 	case l.SoftTimeout < 0:
 		return bad("SoftTimeout", l.SoftTimeout, "0 (the default) or more")
 	case l.Timeout < 0:

@@ -64,18 +64,13 @@ func (l SecondLevel[K, V]) withDefaults() SecondLevel[K, V] {
 	if l.Key == nil {
 		l.Key, l.ParseKey = keysOf[K]()
 	}
-	if l.Codec == nil {
-		l.Codec = codec.Default[V]()
-	}
+	l.Codec = codec.Or[V](l.Codec)
 	l.SoftTimeout = cmp.Or(l.SoftTimeout, DefaultStorageSoftTimeout)
 	l.Timeout = cmp.Or(l.Timeout, DefaultStorageTimeout)
 	l.MaxRecord = cmp.Or(l.MaxRecord, DefaultMaxRecord)
 	l.MaxPending = cmp.Or(l.MaxPending, DefaultMaxPending)
 	return l
 }
-
-// unfit returns why the codec can't bring values back, or "".
-func (l SecondLevel[K, V]) unfit() string { return codec.Unfit(codec.Codec[V](l.Codec)) }
 
 // second is the part of a cache that uses its second level.
 type second[K comparable, V any] struct {

@@ -96,6 +96,7 @@ func TestUsage(t *testing.T) {
 		"not defined":            {"-no-such"},
 		`not "lru" and "1000"`:   {"measure", "lru", "1000"},
 		`not "otter" and "many"`: {"measure", "otter", "many"},
+		"0 entries: want":        {"measure", "otter", "0"},
 	} {
 		err := command(t.Context(), args, io.Discard, io.Discard)
 		require.ErrorIs(t, err, cli.ErrUsage, want)

@@ -50,6 +50,9 @@ const (
 // memory. For the misses it is filled to its capacity, so that each evicts an entry. One goroutine
 // calls the cache.
 func measure(l library, n int) (*result, error) {
+	if n < 1 {
+		return nil, fmt.Errorf("%w: %d entries: want 1 or more", cli.ErrUsage, n)
+	}
 	r := &result{Library: l.name, Entries: n}
 	before := heap()
 	capacity := n + n/10

@@ -12,6 +12,8 @@ import (
 
 	"github.com/snowfence/snowfence/internal/workload"
 	"github.com/valkey-io/valkey-go"
+
+	"github.com/snowfence/snowfence/benchmarks/internal/cli"
 )
 
 // A load says what a process does.
@@ -80,6 +82,9 @@ type bench struct {
 }
 
 func measure(ctx context.Context, l library, w load) (*result, error) {
+	if w.Keys < 1000 {
+		return nil, fmt.Errorf("%w: %d keys: want 1000 or more", cli.ErrUsage, w.Keys)
+	}
 	server, err := valkey.NewClient(valkey.ClientOption{
 		InitAddress: []string{w.Addr}, DisableCache: true, ForceSingleClient: true,
 	})

@@ -115,6 +115,7 @@ func TestUsage(t *testing.T) {
 		"not defined":            {"-no-such"},
 		`not "lru" and "{}"`:     {"measure", "lru", "{}"},
 		`not "snowfence" and "7`: {"measure", "snowfence", "7"},
+		"0 keys: want":           {"measure", "snowfence", "{}"},
 	} {
 		err := command(t.Context(), args, io.Discard, io.Discard)
 		require.ErrorIs(t, err, cli.ErrUsage, want)

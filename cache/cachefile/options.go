@@ -57,8 +57,8 @@ func (e *OptionError) Error() string {
 }
 
 func (o *Options[K, V]) validate() error {
-	if why := codec.Unfit(codecOr(o.Value)); why != "" {
-		return &OptionError{"Options.Value", codecOr(o.Value).Name(), "another codec: " + why}
+	if unfit := codec.Unfit(codec.Or[V](o.Value)); unfit != "" {
+		return &OptionError{"Options.Value", "json", "another codec: " + unfit}
 	}
 	switch {
 	case o.MaxEntries < 0:
@@ -76,7 +76,7 @@ func (o *Options[K, V]) validate() error {
 
 // withDefaults returns o with defaults in place of zeros. o must be valid.
 func (o Options[K, V]) withDefaults() Options[K, V] {
-	o.Key, o.Value = codecOr(o.Key), codecOr(o.Value)
+	o.Key, o.Value = codec.Or[K](o.Key), codec.Or[V](o.Value)
 	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
 	if o.now == nil {
 		o.now = time.Now

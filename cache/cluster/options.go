@@ -210,9 +210,7 @@ func (o Options[V]) withDefaults() Options[V] {
 	if o.Cache.MaxWeight > 0 {
 		o.CopyWeight = cmp.Or(o.CopyWeight, max(1, o.Cache.MaxWeight/8))
 	}
-	if o.Codec == nil {
-		o.Codec = codec.Default[V]()
-	}
+	o.Codec = codec.Or[V](o.Codec)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -223,9 +221,10 @@ func (o Options[V]) withDefaults() Options[V] {
 // after withDefaults.
 func (o *Options[V]) validate() error {
 	bad := func(field string, value any, want string) error { return &OptionError{field, value, want} }
+	unfit := codec.Unfit[V](o.Codec)
 	switch {
-	case codec.Unfit(o.Codec) != "":
-		return bad("Codec", o.Codec.Name(), "another one: "+codec.Unfit(o.Codec))
+	case unfit != "":
+		return bad("Codec", "json", "another one: "+unfit)
 	case o.Registry == nil:
 		return bad("Registry", "nil", "the registry of this node")
 	case o.Load == nil:

@@ -41,7 +41,7 @@ func InProcess(ctx context.Context, library string, what, result any) error {
 func Measures(args []string) bool { return len(args) == 3 && args[0] == measureCommand }
 
 // Answer does what a process is for that InProcess has started: it measures the library that args
-// name, and writes the result. libraries has them by name.
+// name, and writes the result.
 func Answer[L, W, R any](
 	args []string, out io.Writer, libraryOf func(name string) (L, bool), measure func(L, W) (R, error),
 ) error {

@@ -27,6 +27,14 @@ func Default[V any]() Codec[V] {
 	return JSON[V]{}
 }
 
+// Or returns c or, if that is nil, the default.
+func Or[V any](c Codec[V]) Codec[V] {
+	if c == nil {
+		return Default[V]()
+	}
+	return c
+}
+
 // JSON is the codec of encoding/json.
 type JSON[V any] struct{}
 

@@ -13,6 +13,8 @@ type (
 	hidden  struct{ a int }
 	partly  struct{ A, b int }
 	nested  []nested
+	left    []right
+	right   []left
 	embeds  struct{ hidden }
 	plainly struct{ A int }
 )
@@ -31,6 +33,7 @@ func TestUnfit(t *testing.T) {
 	_, _, _ = hidden{}.a, partly{}.b, embeds{}.hidden
 	for _, why := range []string{
 		codec.Unfit(codec.Default[partly]()), codec.Unfit(codec.Default[nested]()),
+		codec.Unfit(codec.Default[left]()),
 		codec.Unfit(codec.Default[embeds]()), codec.Unfit(codec.Default[*plainly]()),
 		codec.Unfit(codec.Default[struct{}]()), codec.Unfit(codec.Default[time.Time]()),
 		codec.Unfit(codec.Default[map[string]any]()), codec.Unfit(codec.Default[[]byte]()),
